@@ -11,7 +11,8 @@ export const errorTable = {
     status: 401,
     title: "Unauthenticated",
     cause: "No credential, or one that is unknown, expired, revoked or not of this kind.",
-    remedy: "Send `Authorization: Bearer <API key>` with a key that is valid here.",
+    remedy:
+      "Send `Authorization: Bearer <key>`: an API key that is valid here for `/v1`, the operator's key for `/admin/v1`, a token of their own for pools and providers.",
   },
   forbidden: {
     status: 403,

@@ -50,7 +50,7 @@ export async function readJson(
     value = JSON.parse(text);
   } catch (cause) {
     const detail = text.trim() === "" ? "The body is empty." : `The body can't be parsed as JSON (${String(cause)}).`;
-    throw new EdgeplaneError("invalid_json", cut(detail), { cause });
+    throw new EdgeplaneError("invalid_json", cut(detail) + otherTypeOf(request), { cause });
   }
   if (!nestsWithin(value, MAX_NESTING)) {
     throw new EdgeplaneError("invalid_request", `The body is nested deeper than ${MAX_NESTING} levels.`);
@@ -59,6 +59,12 @@ export async function readJson(
   if (loneSurrogates === "replaced") return wellFormed(value as Json);
   refuseLoneSurrogates(value as Json);
   return value;
+}
+
+/** What a body says that it is, where that is no JSON: a form, as a rule. */
+function otherTypeOf({ headers }: Request): string {
+  const [type = ""] = (headers.get("content-type") ?? "").split(";");
+  return type === "" || /json/i.test(type) ? "" : ` It came as \`${cut(type.trim())}\`; this address takes JSON.`;
 }
 
 /** What it takes parsed, in bytes. Throws `payload_too_large` above `maxBytes`. */

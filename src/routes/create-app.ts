@@ -28,6 +28,8 @@ import { searchRoutes } from "./replicate/search.ts";
 import { uploadRoutes } from "./replicate/uploads.ts";
 import { usageRoutes } from "./usage.ts";
 
+/** Below it lie the calls of clients. */
+const API = "/v1";
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "QUERY"];
 const EXPOSED_HEADERS = [
   "x-request-id",
@@ -93,15 +95,25 @@ export function createApp(shard: ShardPort): Hono<App> {
  * isn't.
  */
 function unmatched(app: Hono<App>, c: AppContext): Response {
-  const allowed = METHODS.filter((method) =>
-    app.router.match(method, c.req.path)[0].some(([[, route]]) => route.method === method),
-  );
+  const allowed = methodsAt(app, c.req.path);
   if (allowed.length === 0) {
-    return problemResponse(c, new EdgeplaneError("not_found", "There is nothing at this address."));
+    return problemResponse(c, new EdgeplaneError("not_found", `There is nothing at this address.${baseHint(app, c)}`));
   }
   if (allowed.includes("GET")) allowed.push("HEAD");
   const allow = [...allowed, "OPTIONS"].join(", ");
   if (c.req.method === "OPTIONS") return c.body(null, 204, { allow });
   const refusal = new EdgeplaneError("method_not_allowed", `This address takes ${allow}.`, { headers: { allow } });
   return problemResponse(c, refusal);
+}
+
+function methodsAt(app: Hono<App>, path: string): string[] {
+  return METHODS.filter((method) => app.router.match(method, path)[0].some(([[, route]]) => route.method === method));
+}
+
+/** Replicate's clients differ in what a base URL is: the one of npm expects `/v1` at its end, that of PyPI adds it. */
+function baseHint(app: Hono<App>, { req: { path } }: AppContext): string {
+  if (path.startsWith(`${API}${API}/`) && methodsAt(app, path.slice(API.length)).length > 0)
+    return ` It begins with \`${API}\` twice: this client adds it by itself, so leave it out of the base URL.`;
+  if (methodsAt(app, API + path).length === 0) return "";
+  return ` The API lies below \`${API}\`: let the client's base URL end with that.`;
 }

@@ -256,6 +256,30 @@ describe("every answer", () => {
   });
 
   it.each([
+    ["/v1/nowhere", null],
+    ["/v1/v1/nowhere", null],
+    ["/v2/predictions", null],
+    ["/models/acme/first/predictions", "let the client's base URL end with that"],
+    ["/v1/v1/models/acme/first/predictions", "leave it out of the base URL"],
+    ["/v1/v1/predictions", "leave it out of the base URL"],
+  ])("says at %s what is wrong with the base URL, if that is it", async (path, hint) => {
+    const { status, body } = await callJson(path, { key, body: {} });
+    const said: unknown = hint === null ? "There is nothing at this address." : expect.stringContaining(hint);
+    expect([status, body["code"], body["detail"]]).toEqual([404, "not_found", said]);
+  });
+
+  it("says what a body is that came in place of JSON", async () => {
+    const sent = async (headers: Record<string, string>) =>
+      (await callJson("/v1/predictions", { key, headers, body: "--x\r\nno JSON" })).body;
+    const form = await sent({ "content-type": "multipart/form-data; boundary=x" });
+    expect([form["code"], form["detail"]]).toEqual([
+      "invalid_json",
+      expect.stringMatching(/ It came as `multipart\/form-data`; this address takes JSON\.$/),
+    ]);
+    expect((await sent({ "content-type": "application/json" }))["detail"]).not.toContain("It came as");
+  });
+
+  it.each([
     ["GET", "/v1/trainings"],
     ["GET", "/v1/collections"],
     ["POST", "/v1/models/acme/first/versions/1/trainings"],

@@ -83,11 +83,13 @@ async function measureUploads(): Promise<void> {
 async function measureChange(): Promise<void> {
   const model = modelFolder("changed");
   await fill(join(model, "weights.bin"), 256);
+  const file = join(model, "note.py");
+  writeFileSync(file, "# as it was at first\n");
   await push(model, "--no-schema", "--no-wait");
   const text = "# changed\n";
-  writeFileSync(join(model, "note.py"), text);
+  writeFileSync(file, text);
   const sent = (await push(model, "--no-schema", "--no-wait")).find(({ event }) => event === "sent")?.bytes;
-  console.log(`second push after one file of ${text.length} bytes was added: ${sent} bytes sent`);
+  console.log(`second push after one file became another of ${text.length} bytes: ${sent} bytes sent`);
   if (sent !== text.length) process.exitCode = 1;
 }
 

@@ -363,9 +363,9 @@ export class HostPlacer {
 
   /** Others that are never ended. One that is measured by its load has all that was free only until then. */
   #pinnedBeside({ needs }: Placeable): PlacedInstance[] {
-    const sizes = new Map([...this.#known.values()].map((one) => [one.placeable.needs.model, one]));
+    const owners = new Map([...this.#known.values()].map((one) => [one.placeable.needs.model, one]));
     return this.#placed().filter(({ model, state }) => {
-      const owner = sizes.get(model);
+      const owner = owners.get(model);
       if (model === needs.model || owner?.placeable.needs.pinned !== true) return false;
       return state !== "loading" || owner.memory.bytes !== null;
     });
