@@ -17,6 +17,7 @@ import { entryOf } from "../../../src/shard/outgoing.ts";
 import { isFinished } from "../../../src/shard/row.ts";
 import type { Row } from "../../../src/shard/row.ts";
 import { defaultRules } from "../../../src/shard/rules.ts";
+import type { Submission as Accepted } from "../../../src/shard/types.ts";
 import { memorySql } from "../../unit/memory-sql.ts";
 import { submission } from "../../unit/submission.ts";
 
@@ -38,6 +39,8 @@ export type Submission = {
   inputBlob?: string;
   /** How long one run of it may take, by its deployment. */
   runLimitMs?: number;
+  /** What it is billed by, and what its budgets reserved. */
+  money?: Pick<Accepted, "pricing" | "reservations">;
 };
 
 type Session = {
@@ -131,6 +134,11 @@ export class EdgeCore {
     this.#beat.unref();
   }
 
+  /** What was reserved for predictions that have ended. */
+  get settlement(): ShardCore["settlement"] {
+    return this.#shard.settlement;
+  }
+
   close(): void {
     clearInterval(this.#beat);
   }
@@ -144,6 +152,7 @@ export class EdgeCore {
       startTimeoutMs: startInMs,
       totalTimeoutMs: endInMs,
       runLimitMs: more.runLimitMs,
+      ...more.money,
     };
     let reservation: Reservation = { outcome: "waits" };
     // What was lost before never takes the short way.

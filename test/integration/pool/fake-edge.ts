@@ -317,6 +317,7 @@ export async function startFakeEdge(
       });
     },
     cancel: ({ id }: Tracked) => core.cancel(id),
+    settlement: core.settlement,
     tell: (message: EdgeMessage) => core.tell(message),
     /** From now on lanes release their jobs into a real Kafka. */
     moveToKafka(): void {
