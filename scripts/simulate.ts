@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import * as z from "zod";
 import type { CaseTask } from "./lib/simulate/case-worker.ts";
 import { compare } from "./lib/simulate/compare.ts";
+import { missedProfile } from "./lib/simulate/missed-profile.ts";
 import { page } from "./lib/simulate/report-html.ts";
 import { nameOf, summary, table } from "./lib/simulate/report-text.ts";
 import { runCases } from "./lib/simulate/run-cases.ts";
@@ -91,7 +92,7 @@ async function run({ traces, scenarios: file, scenario, rule, out }: Options): P
   });
   const cases = results.map((result) => ({ result, comparison: compare(result) }));
   if (!existsSync(out)) mkdirSync(out, { recursive: true });
-  const text = `${table(cases)}\n\n${summary(cases)}\n`;
+  const text = [table(cases), summary(cases), missedProfile(cases)].filter((part) => part !== "").join("\n\n") + "\n";
   writeFileSync(join(out, "report.md"), text);
   writeFileSync(join(out, "report.html"), page(cases));
   writeFileSync(join(out, "report.json"), JSON.stringify(cases, null, 1));

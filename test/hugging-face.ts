@@ -11,10 +11,14 @@ export type HuggingFace = {
   files: Map<string, { bytes: Buffer; isLfs: boolean; isGated?: boolean }>;
   /** `hub …` and `cdn …`, with the authorization and the range of each. */
   asked: string[];
+  /** What the CDN was asked for: the file, and the range. */
+  sent: string[];
   /** What the CDN sends in place of a file. */
   wrong: Buffer | null;
   /** After so many bytes the CDN's next answer breaks off. */
   cutAt: number | null;
+  /** Of each file the CDN sends nothing behind this, and leaves its answers open. */
+  holdAt: number | null;
   [Symbol.asyncDispose](): Promise<void>;
 };
 
@@ -30,8 +34,10 @@ export async function startHuggingFace(): Promise<HuggingFace> {
     url: "",
     files: new Map(),
     asked: [],
+    sent: [],
     wrong: null,
     cutAt: null,
+    holdAt: null,
     async [Symbol.asyncDispose]() {
       for (const server of servers) {
         server.closeAllConnections();
@@ -42,8 +48,10 @@ export async function startHuggingFace(): Promise<HuggingFace> {
   const cdn = await listen(
     createServer((request, reply) => {
       const { authorization = "-", range = "-" } = request.headers;
+      const file = decodeURIComponent(request.url?.slice(1) ?? "");
       state.asked.push(`cdn ${authorization} ${range}`);
-      const whole = state.wrong ?? state.files.get(decodeURIComponent(request.url?.slice(1) ?? ""))?.bytes;
+      state.sent.push(`${file} ${range}`);
+      const whole = state.wrong ?? state.files.get(file)?.bytes;
       if (whole === undefined) {
         reply.writeHead(404).end();
         return;
@@ -51,6 +59,10 @@ export async function startHuggingFace(): Promise<HuggingFace> {
       const from = Number(/^bytes=(\d+)-$/.exec(range)?.[1] ?? 0);
       const headers = from === 0 ? {} : { "content-range": `bytes ${from}-${whole.length - 1}/${whole.length}` };
       reply.writeHead(from === 0 ? 200 : 206, { ...headers, "content-length": whole.length - from });
+      if (state.holdAt !== null) {
+        reply.write(whole.subarray(from, state.holdAt));
+        return;
+      }
       if (state.cutAt === null) {
         reply.end(whole.subarray(from));
         return;

@@ -217,6 +217,31 @@ test("the budget takes away what was used longest ago, and nothing that a model'
   expect([await one.contents.has(c), await one.contents.has(d)]).toEqual([true, true]);
 });
 
+test("what came in part of a model that went counts, and goes first; what a pool fetches stays", async () => {
+  const files = ["a", "b", "c", "d"].map((name) => only(contentsOf({ [name]: large() })));
+  const [a, b, c, d] = files as [Content, Content, Content, Content];
+  const one = pool(root, 3 * a.bytes);
+  await one.ensure([a]);
+  // Its pool was killed when it had almost all of it.
+  await killedAfter(b, randomBytes(2 * 1024 * 1024));
+  let open = (): void => {};
+  pushed.gates.set(c.id, new Promise((resolve) => (open = resolve)));
+  const fetching = one.ensure([c]);
+  await expect.poll(() => pushed.asked.some((asked) => asked.startsWith(c.id))).toBe(true);
+  expect(await readdir(join(root, "partial"))).toEqual([b.id, c.id].toSorted());
+  // What is fetched is the older one of the two.
+  await utimes(one.contents.partialOf(b), 4_000_000_000, 4_000_000_000);
+  await pool(root, 2 * a.bytes + 1024 * 1024).ensure([d]);
+  open();
+  await fetching;
+  expect(await readdir(join(root, "partial"))).toEqual([]);
+  rmSync(one.contents.pathOf(d));
+  await killedAfter(d, (pushed.chunks.get(d.id) ?? Buffer.alloc(0)).subarray(0, 2 * 1024 * 1024));
+  await one.ensure([d]);
+  expect(pushed.asked.at(-1)).toBe(`${d.id} ${2 * 1024 * 1024}`);
+  expect(await Promise.all(files.map(async (content) => one.contents.has(content)))).toEqual([true, false, true, true]);
+});
+
 test("of many large files only some are open at a time", async () => {
   const many = Array.from({ length: 50 }, (_, index) => Buffer.alloc(1024 * 1024 + 1, index));
   const contents = contentsOf(Object.fromEntries(many.map((bytes, index) => [`shard-${index}`, bytes])));

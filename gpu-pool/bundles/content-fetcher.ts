@@ -88,7 +88,7 @@ export class ContentFetcher {
     const { budgetBytes, budgetFlag = "--bundles-bytes", leastFreeBytes } = this.#options;
     const bytes = missing.reduce((sum, { bytes: size }) => sum + size, 0);
     await mkdir(this.contents.root, { recursive: true });
-    if (!(await this.contents.makeRoom(budgetBytes, bytes)))
+    if (!(await this.contents.makeRoom(budgetBytes, missing)))
       throw new NoSpace(`${bytes} bytes more are wanted than ${budgetFlag} (${budgetBytes}) has room for`);
     const { bavail, bsize } = await statfs(this.contents.root);
     const missingBytes = bytes - (await this.contents.partialBytes(missing));

@@ -16,7 +16,7 @@ import { chmod, mkdir, open, readdir, rename, rm, stat, utimes } from "node:fs/p
 import { join } from "node:path";
 import { chunkBytes } from "../../src/contract/bundle.ts";
 import type { BundleFile } from "../../src/contract/bundle.ts";
-import { withLock } from "../runtime/host-lock.ts";
+import { tryLock, withLock } from "../runtime/host-lock.ts";
 
 /** Of `ID`s: the chunk's own name where there is one, else the SHA-256 of the names; by reference, see `ownId`. */
 export type Content = { id: string; bytes: number; chunks: readonly string[] };
@@ -41,6 +41,11 @@ export function contentOf(file: Pick<BundleFile, "bytes" | "chunks"> & Partial<P
 export function ownId(owner: string, sha256: string): string {
   return sha256Of(`${owner}\n${sha256}`);
 }
+
+/** A file of the cache; `remove` answers whether it went. */
+type Found = { size: number; usedMs: number; remove(): Promise<boolean> };
+
+const isUnlinked = ({ links }: { links: number }): boolean => links === 1;
 
 const sha256Of = (text: string): string => createHash("sha256").update(text).digest("hex");
 
@@ -106,24 +111,25 @@ export class Contents {
   }
 
   /**
-   * Takes away what no model's folder has, what was used longest ago first, until `bytes` more fit into the budget.
-   * Whether they do.
+   * Takes away what came in part and nobody fetches, and then what no model's folder has, each time what was used
+   * longest ago first, until those that are missing fit into the budget, too. Whether they do.
    */
-  async makeRoom(budgetBytes: number, bytes: number): Promise<boolean> {
+  async makeRoom(budgetBytes: number, missing: readonly Content[]): Promise<boolean> {
     return withLock(
       this.lockOf("collect"),
       () => {},
       async () => {
         await this.#dropStale();
-        const found = await this.#all();
-        let total = found.reduce((sum, { size }) => sum + size, 0) + bytes;
-        const free = found.filter(({ links }) => links === 1);
+        const [partial, whole] = [await this.#partial(missing), await this.#all()];
+        const sizes = [...partial, ...whole, ...missing.map(({ bytes }) => ({ size: bytes }))];
+        let total = sizes.reduce((sum, { size }) => sum + size, 0);
+        const byUse = (a: Found, b: Found): number => a.usedMs - b.usedMs;
+        const free = [...partial.filter(({ isFree }) => isFree).sort(byUse), ...whole.filter(isUnlinked).sort(byUse)];
         // What can't fit takes nothing of others with it.
         if (total - free.reduce((sum, { size }) => sum + size, 0) > budgetBytes) return false;
-        for (const { path, size } of free.sort((a, b) => a.usedMs - b.usedMs)) {
+        for (const { size, remove } of free) {
           if (total <= budgetBytes) break;
-          await rm(path, { force: true });
-          total -= size;
+          if (await remove()) total -= size;
         }
         return total <= budgetBytes;
       },
@@ -139,7 +145,35 @@ export class Contents {
     }
   }
 
-  async #all(): Promise<{ path: string; size: number; links: number; usedMs: number }[]> {
+  /** What came in part of others than these: a pool that was killed, or whose model went, leaves it. */
+  async #partial(except: readonly Content[]): Promise<(Found & { isFree: boolean })[]> {
+    const names = await readdir(join(this.root, "partial")).catch(() => []);
+    const others = names.filter((name) => ID.test(name) && !except.some(({ id }) => id === name));
+    const found = await Promise.all(
+      others.map(async (id) => {
+        const path = this.partialOf({ id });
+        const stats = await stat(path).catch(() => null);
+        if (stats === null) return [];
+        const size = stats.blocks * BLOCK_BYTES;
+        const remove = async () =>
+          this.#ifNobodyFetches(id, async () => {
+            for (const name of [path, `${path}.json`]) await rm(name, { force: true });
+          });
+        return { size, usedMs: stats.mtimeMs, isFree: await this.#ifNobodyFetches(id, async () => {}), remove };
+      }),
+    );
+    return found.flat();
+  }
+
+  /** Does it, unless some pool of the host fetches this content. Whether it was done. */
+  async #ifNobodyFetches(id: string, work: () => Promise<void>): Promise<boolean> {
+    const lock = tryLock(this.lockOf(id), "exclusive");
+    if (lock === null) return false;
+    await work().finally(() => lock.release());
+    return true;
+  }
+
+  async #all(): Promise<(Found & { links: number })[]> {
     const folders = await readdir(join(this.root, "contents")).catch(() => []);
     const found = await Promise.all(
       folders.map(async (folder) => {
@@ -150,7 +184,9 @@ export class Contents {
             .map(async (name) => {
               const path = join(this.root, "contents", folder, name);
               const stats = await stat(path).catch(() => null);
-              return stats === null ? [] : { path, size: stats.size, links: stats.nlink, usedMs: stats.atimeMs };
+              if (stats === null) return [];
+              const remove = async () => rm(path, { force: true }).then(() => true);
+              return { size: stats.size, links: stats.nlink, usedMs: stats.atimeMs, remove };
             }),
         );
       }),

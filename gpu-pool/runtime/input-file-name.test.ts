@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { inputFileName } from "./input-file-name.ts";
+import { threadCpuMs } from "../../test/unit/thread-time.ts";
 
 const named = (contentDisposition: string | undefined, contentType: string | undefined, ...urls: string[]) =>
   inputFileName({ contentDisposition, contentType, addresses: urls.map((url) => new URL(url, "https://a.test/")) });
@@ -67,7 +68,7 @@ test("escapes in a URL are read: folders in one, and letters beyond ASCII", () =
 test("a long name keeps its extension, and a hostile header takes no time", () => {
   expect(named(undefined, "image/png", `/${"x".repeat(300)}`)).toMatch(/^x{96}\.png$/);
   expect(named(`attachment; filename=${"x".repeat(300)}.jpeg`, undefined, "/")).toMatch(/^x{95}\.jpeg$/);
-  const startedAtMs = performance.now();
+  const startedAtMs = threadCpuMs();
   for (const hostile of [
     `filename="${"\\a".repeat(8000)}`,
     ";=".repeat(8000),
@@ -75,5 +76,5 @@ test("a long name keeps its extension, and a hostile header takes no time", () =
     "a".repeat(16_000),
   ])
     expect(named(hostile, undefined, "/cat.jpg")).toBe("cat.jpg");
-  expect(performance.now() - startedAtMs).toBeLessThan(1000);
+  expect(threadCpuMs() - startedAtMs).toBeLessThan(1000);
 });

@@ -6,6 +6,7 @@ import { emptyStream, push, readState, writeState } from "./stream.ts";
 import { compileTerms } from "./compile-terms.ts";
 import { WordScanner } from "./word-scanner.ts";
 import { loadWordList } from "./word-list.ts";
+import { threadCpuMs } from "../../test/unit/thread-time.ts";
 
 const terms = ["slut", "fuck", "fucking", "ass", "wet dream", "s&m", "1488", "法轮功", "色情", "卖B", "🖕", "ban*"];
 
@@ -102,9 +103,9 @@ it("takes time by the length of a text, whatever is in it", () => {
     "l|1I",
   ]) {
     const text = piece.repeat(Math.ceil(50_000 / piece.length));
-    const startedAt = performance.now();
+    const startedAt = threadCpuMs();
     run(masking, [text]);
-    expect(performance.now() - startedAt, piece).toBeLessThan(4000);
+    expect(threadCpuMs() - startedAt, piece).toBeLessThan(4000);
   }
 });
 

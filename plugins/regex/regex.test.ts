@@ -4,6 +4,7 @@ import { aCall, aPart, describePlugin } from "../kernel/conformance.ts";
 import type { OutputPart, PhaseSubject, Verdict } from "../kernel/phases.ts";
 import { buildSnapshot } from "../kernel/snapshot.ts";
 import { regex } from "./regex.ts";
+import { threadCpuMs } from "../../test/unit/thread-time.ts";
 
 describePlugin(regex, {
   badConfigs: [
@@ -64,11 +65,11 @@ describe("regex", () => {
   it("is done with a text on which a backtracking engine would not be", async () => {
     const config = { rules: [{ name: "a", pattern: "^(a+)+$", action: "block" }] };
     const { hooks } = await buildSnapshot(1, [regex], { regex: { config } }, {});
-    const startedAt = performance.now();
+    const startedAt = threadCpuMs();
     expect(await hooks.screenInput[0]?.run(aCall({ text: `${"a".repeat(100_000)}b` }))).toEqual({
       verdict: "continue",
     });
-    expect(performance.now() - startedAt).toBeLessThan(2000);
+    expect(threadCpuMs() - startedAt).toBeLessThan(2000);
   });
 
   it("lets nothing of a match out, however a stream is cut", async () => {

@@ -60,7 +60,8 @@ export const errorTable = {
     status: 422,
     title: "Input validation failed",
     cause: "A field of the body is missing or wrong, by this API's schema or by the model's.",
-    remedy: "Mend the fields that `invalid_fields` names; the model's schema says what they take.",
+    remedy:
+      "Mend the fields that `invalid_fields` names; the model's schema says what an input takes, `/openapi.json` what all else takes.",
   },
   model_not_found: {
     status: 404,

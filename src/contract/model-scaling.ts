@@ -10,9 +10,9 @@ export const MachineCountSchema = z.int().min(0).max(1000);
 const keys = {
   targetWaitMs: z
     .number()
-    .min(100)
+    .min(1)
     .max(DAY_MS)
-    .meta({ description: "95 % of its predictions should begin within this." }),
+    .meta({ description: "95 % of its predictions should begin within this. Below 100, more of them." }),
   min: MachineCountSchema.meta({ description: "Machines that it has at least, though nothing waits." }),
   max: MachineCountSchema.meta({ description: "Machines that it has at most." }),
   hardware: HardwareSchema.meta({ description: "The class of its machines." }),

@@ -29,12 +29,9 @@ export const ClassSchema = z
   .strictObject({
     min: MachineCountSchema.default(0).meta({ description: "Machines that there are at least." }),
     max: MachineCountSchema.default(8).meta({ description: "Machines that there are at most." }),
-    target_wait_s: z
-      .number()
-      .min(0.1)
-      .max(DAY_S)
-      .default(10)
-      .meta({ description: "95 % of the predictions of its models should begin within this." }),
+    target_wait_s: z.number().min(0.001).max(DAY_S).default(10).meta({
+      description: "95 % of the predictions of its models should begin within this. Below 0.1, more of them.",
+    }),
     low_priority_wait_s: z
       .number()
       .min(0)

@@ -21,6 +21,8 @@ const FILES_HINT =
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
 
 const MAX_ISSUES = 20;
+/** What zod says of a field that isn't there. */
+const MISSING = /^Invalid input: expected .+, received undefined$/;
 /** What a body may take parsed, as a multiple of what it may have as text. */
 const PARSED_RATIO = 4;
 /** Up to this a body of a known length is read at once; above it piece by piece, which shows that it goes on. */
@@ -136,7 +138,7 @@ export function parseWith<Schema extends z.ZodType>(
 
 function toField(issue: Pick<z.core.$ZodIssue, "path" | "message">, where: string): InvalidField {
   const path = [where, ...issue.path.map(String)].filter((part) => part !== "").join(".");
-  return { field: path === "" ? "body" : path, description: issue.message };
+  return { field: path === "" ? "body" : path, description: issue.message.replace(MISSING, "is required") };
 }
 
 /** `announced`: its size, which `hold` counts already; null: it is counted as it arrives. */

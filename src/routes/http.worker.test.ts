@@ -135,10 +135,16 @@ describe("HEAD", () => {
   });
 
   it("holds nothing and reads no stream", async () => {
-    const from = Date.now();
-    for (const path of [`/v1/predictions/${waiting}`, `/v1/predictions/${waiting}/stream`])
-      expect((await call(path, { key, method: "HEAD" })).status).toBe(200);
-    expect(Date.now() - from).toBeLessThan(800);
+    for (const path of [`/v1/predictions/${waiting}`, `/v1/predictions/${waiting}/stream`]) {
+      // What is held takes a second each time; on a busy machine one of several is quick.
+      let leastMs = Infinity;
+      for (let tries = 0; tries < 5 && leastMs >= 800; tries += 1) {
+        const from = Date.now();
+        expect((await call(path, { key, method: "HEAD" })).status).toBe(200);
+        leastMs = Math.min(leastMs, Date.now() - from);
+      }
+      expect(leastMs, path).toBeLessThan(800);
+    }
   });
 });
 

@@ -268,6 +268,17 @@ describe("every answer", () => {
     expect([status, body["code"], body["detail"]]).toEqual([404, "not_found", said]);
   });
 
+  it("says which fields are missing, and which are another type", async () => {
+    const { body } = await callJson("/v1/models", { key, body: { owner: 1, visibility: "private" } });
+    expect(body["invalid_fields"]).toMatchObject([
+      { field: "owner", description: "Invalid input: expected string, received number" },
+      { field: "name", description: "is required" },
+      { field: "hardware", description: "is required" },
+    ]);
+    const search = await callJson("/v1/search", { key });
+    expect([search.status, search.body["detail"]]).toEqual([400, "- query: is required\n"]);
+  });
+
   it("says what a body is that came in place of JSON", async () => {
     const sent = async (headers: Record<string, string>) =>
       (await callJson("/v1/predictions", { key, headers, body: "--x\r\nno JSON" })).body;

@@ -16,6 +16,14 @@ describe("KnobGrid", () => {
     expect(new Set(tried.map((place) => grid.knobs(place).holdS))).toEqual(new Set([holdS, 0]));
   });
 
+  it("begins with a shorter backlog for a shorter target than it tunes for", () => {
+    const startS = (startTargetS: number): number => {
+      const grid = new KnobGrid(0.1, hourly, { startTargetS });
+      return grid.knobs(grid.start).backlogS;
+    };
+    expect(startS(0.003)).toBeLessThan(startS(0.1) / 3);
+  });
+
   it("comes back to the knobs that it stored, whether they let a queue be or not", () => {
     const grid = new KnobGrid(100, hourly);
     for (const place of [grid.start, ...grid.neighbours(grid.start)]) {

@@ -56,7 +56,12 @@ export class KnobGrid {
    */
   readonly start: Place;
 
-  constructor(targetS: number, { bootS, billingS }: Pick<Machines, "bootS" | "billingS">, maxKeepS = Infinity) {
+  /** `startTargetS`: what is begun with aims at this instead. */
+  constructor(
+    targetS: number,
+    { bootS, billingS }: Pick<Machines, "bootS" | "billingS">,
+    { maxKeepS = Infinity, startTargetS = targetS } = {},
+  ) {
     const commitmentS = Math.max(bootS, billingS);
     const isPatient = targetS >= commitmentS;
     this.#backlogsS = backlogs(targetS, commitmentS);
@@ -70,7 +75,7 @@ export class KnobGrid {
     this.start = isPatient
       ? { backlog: nearest(this.#backlogsS, targetS), keep: 4, window, deviations: 3, form: 1, day: 0, hold }
       : {
-          backlog: nearest(this.#backlogsS, Math.sqrt(targetS * commitmentS)),
+          backlog: nearest(this.#backlogsS, Math.sqrt(startTargetS * commitmentS)),
           keep: 2,
           window,
           deviations: NO_DEVIATION,

@@ -103,6 +103,25 @@ describe("SelfTuning", () => {
     expect(fewer).toBeLessThan(10);
   });
 
+  it("below a tenth of a second, lets fewer wait the shorter its target is", () => {
+    const requests = arrivals(9600, 5, daily, 4);
+    const lateAndCost = [0.1, 0.025, 0.003].map((targetS) => {
+      const { waitsS, machineS } = simulate(requests, kind, { policy: new SelfTuning(targetS, kind, 5), everyS: 1 });
+      // The first boot's are late whatever it does.
+      return { late: waitsS.subarray(300).filter((waitS) => waitS > 0.1).length, machineS };
+    });
+    const [most, fewer, fewest] = lateAndCost;
+    expect(fewer?.late).toBeLessThan((most?.late ?? 0) / 2);
+    expect(fewest?.late).toBeLessThan((fewer?.late ?? 0) / 2);
+    expect(fewest?.machineS).toBeGreaterThan(fewer?.machineS ?? 0);
+  });
+
+  it("tunes anew for another target below a tenth of a second", () => {
+    const learned = new SelfTuning(0.1, kind).memory();
+    expect(learned.targetS).toBe(0.1);
+    expect(new SelfTuning(0.01, kind).memory().targetS).toBe(0.01);
+  });
+
   it("decides the same for the same past", () => {
     const requests = arrivals(3600, 5, () => 1, 2);
     const costs = [1, 2].map(() => simulate(requests, kind, { policy: new SelfTuning(5, kind), everyS: 1 }).machineS);

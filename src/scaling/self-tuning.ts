@@ -4,7 +4,7 @@
  * most 5 % wait longer than is aimed at holds from then on. One replay a look, so that no look takes long.
  */
 import { BacklogRule } from "./backlog-rule.ts";
-import type { Reasons } from "./backlog-rule.ts";
+import type { Knobs, Reasons } from "./backlog-rule.ts";
 import { DayHistory } from "./day-history.ts";
 import { DayProfile } from "./day-profile.ts";
 import { keepTimesS } from "./idle-times.ts";
@@ -33,13 +33,16 @@ const MIN_ELSEWHERE = 14;
 const MAX_ELSEWHERE = 60;
 /** Other knobs must be better by so much: what differs less is chance. */
 const BETTER = 0.97;
-const MIN_TARGET_S = 0.1;
+const MIN_TARGET_S = 0.001;
+/** Shorter waits are alike to whoever waits: what is tuned for, and counted as late. */
+const SAME_WAIT_S = 0.1;
 
 type Tuning = { past: Past; left: Place[]; best: Place; bestScore: number };
 
 export class SelfTuning implements Policy {
   readonly usesPaidTime = true;
   readonly #targetS: number;
+  readonly #lateAfterS: number;
   readonly #rule: BacklogRule;
   readonly #arrivals = new Ring(REMEMBERED);
   readonly #works = new Ring(REMEMBERED);
@@ -57,15 +60,16 @@ export class SelfTuning implements Policy {
   #late = 0;
 
   /**
-   * `meanWorkS`: of the model's predictions, where they have run before. `maxKeepS`: no knob keeps a machine longer
-   * that is needed no more.
+   * `targetS`: below 0.1 s, each halving asks for a square root of the load more than tuning finds. `meanWorkS`: of the
+   * model's predictions, where they have run before. `maxKeepS`: no knob keeps a machine longer that is needed no more.
    */
   constructor(targetS: number, kind: Machines, meanWorkS?: number, maxKeepS = Infinity) {
     this.#targetS = Math.max(MIN_TARGET_S, targetS);
+    this.#lateAfterS = Math.max(SAME_WAIT_S, targetS);
     this.#kind = kind;
-    this.#grid = new KnobGrid(this.#targetS, kind, maxKeepS);
+    this.#grid = new KnobGrid(this.#lateAfterS, kind, { maxKeepS, startTargetS: this.#targetS });
     this.#place = this.#grid.start;
-    this.#rule = new BacklogRule(this.#grid.knobs(this.#place), kind, meanWorkS);
+    this.#rule = new BacklogRule(this.#ruleKnobs(), kind, meanWorkS);
   }
 
   /** How often it has tuned itself. */
@@ -101,7 +105,7 @@ export class SelfTuning implements Policy {
     this.#tuneAt = isSame || this.#turn === 0 ? this.#arrivals.count + memory.untilTuning : this.#arrivals.count;
     if (this.#turn > 0 && memory.targetS === this.#targetS) this.#place = this.#grid.nearest(memory.knobs);
     const atS = this.#arrivals.latest();
-    this.#rule.turn(this.#grid.knobs(this.#place), atS, this.#dayOf(atS));
+    this.#rule.turn(this.#ruleKnobs(), atS, this.#dayOf(atS));
   }
 
   get meanWorkS(): number {
@@ -120,7 +124,7 @@ export class SelfTuning implements Policy {
 
   started(_atS: number, waitS: number): void {
     this.#started += 1;
-    if (waitS > this.#targetS) this.#late += 1;
+    if (waitS > this.#lateAfterS) this.#late += 1;
   }
 
   finished(atS: number, workS: number): void {
@@ -147,6 +151,12 @@ export class SelfTuning implements Policy {
 
   steadyUntilS(nowS: number): number {
     return this.#tuning === null && !this.#isDue() ? this.#rule.steadyUntilS(nowS) : nowS;
+  }
+
+  /** What is tuned has 5 % late if the future is as the past was; what a very short target adds is for when it isn't. */
+  #ruleKnobs(): Knobs {
+    const knobs = this.#grid.knobs(this.#place);
+    return { ...knobs, deviations: knobs.deviations + Math.log2(this.#lateAfterS / this.#targetS) };
   }
 
   #isDue(): boolean {
@@ -184,7 +194,7 @@ export class SelfTuning implements Policy {
       meanWorkS: this.#rule.meanWorkS,
       startWith: this.#machinesAt(firstS),
       most: mostUseful(requests, this.#kind),
-      targetS: this.#targetS,
+      targetS: this.#lateAfterS,
       lateShare: this.#started === 0 ? 0 : this.#late / this.#started,
     };
     const elsewhere = Math.min(MAX_ELSEWHERE, Math.max(MIN_ELSEWHERE, Math.round(REPLAYED / atS.length)));
@@ -205,7 +215,7 @@ export class SelfTuning implements Policy {
       this.#tuning = null;
       if (tuning.best === this.#place) return;
       this.#place = tuning.best;
-      this.#rule.turn(this.#grid.knobs(this.#place), this.#arrivals.latest(), tuning.past.day);
+      this.#rule.turn(this.#ruleKnobs(), this.#arrivals.latest(), tuning.past.day);
       return;
     }
     const mustBe = tuning.bestScore * BETTER;

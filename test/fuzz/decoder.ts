@@ -1,6 +1,7 @@
 /** One decoder under fuzz: what it is fed with, and how it is judged. */
 import fc from "fast-check";
 import { EdgeplaneError } from "../../src/contract/errors.ts";
+import { threadCpuMs } from "../unit/thread-time.ts";
 
 export type Decoder = {
   name: string;
@@ -11,7 +12,9 @@ export type Decoder = {
 };
 
 /** What one input may take of this thread's processor time: other programs run on the machine too. */
-const MAX_CPU_MS = 200;
+export const MAX_CPU_MS = 200;
+/** Looks at an input that took longer: collecting garbage and compiling take their time, but of one look only. */
+const LOOKS = 3;
 
 /**
  * `decode` answers, or throws an error that may be shown and is the caller's fault. Whatever else it throws is a
@@ -22,13 +25,16 @@ export function decoder<T>(
   share: number,
   inputs: fc.Arbitrary<T>,
   decode: (input: T) => unknown,
+  cpuMs: () => number = threadCpuMs,
 ): Decoder {
   const judge = async (input: T): Promise<void> => {
-    const before = process.threadCpuUsage();
-    await tamely(() => decode(input));
-    const { user, system } = process.threadCpuUsage(before);
-    const cpuMs = (user + system) / 1000;
-    if (cpuMs > MAX_CPU_MS) throw new Error(`took ${Math.round(cpuMs)} ms`);
+    let leastMs = Infinity;
+    for (let looks = 0; looks < LOOKS && leastMs > MAX_CPU_MS; looks += 1) {
+      const beganAt = cpuMs();
+      await tamely(() => decode(input));
+      leastMs = Math.min(leastMs, cpuMs() - beganAt);
+    }
+    if (leastMs > MAX_CPU_MS) throw new Error(`took ${Math.round(leastMs)} ms`);
   };
   return {
     name,

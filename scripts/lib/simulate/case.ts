@@ -3,14 +3,21 @@ import { SelfTuning } from "../../../src/scaling/self-tuning.ts";
 import type { Timed } from "../../../src/scaling/policy.ts";
 import { simulate } from "../../../src/scaling/simulation/simulate.ts";
 import type { Run } from "../../../src/scaling/simulation/simulate.ts";
+import type { Spent } from "../../../src/scaling/simulation/spent.ts";
 import { lowerBoundS } from "./bound.ts";
 import { rivals } from "./candidates.ts";
 import { againstDefault, mustReach } from "./compare.ts";
+import { Foresight } from "./rules/foresight.ts";
 import { firstMeanWorkS, meanWorkS, peakLoad } from "./trace.ts";
 import type { ModelRequests, Scenario, Setting } from "./types.ts";
 
 /** The p95 waits that ours is asked for, in seconds. */
-export const TARGETS_S = [0.1, 0.3, 0.6, 1, 1.6, 2.5, 4, 6, 9, 13, 20, 30, 45, 70, 100, 150, 250, 400, 700, 1200];
+export const TARGETS_S = [
+  0.003, 0.01, 0.03, 0.1, 0.3, 0.6, 1, 1.6, 2.5, 4, 6, 9, 13, 20, 30, 45, 70, 100, 150, 250, 400, 700, 1200,
+];
+/** Of plans that know the future: over how long they spread what arrives, and how many square roots of it they add. */
+const FORESIGHT_WINDOWS_S = [1, 5, 20, 60, 240, 900];
+const FORESIGHT_DEVIATIONS = [-1, -0.5, 0, 0.5, 1, 1.5, 2.5];
 /** In boots: who lets one in twenty wait for a machine asks for little more than that. */
 const TARGETS_OF_BOOT = [1.02, 1.1];
 /** Those for which the lower bound is computed, and the pictures are drawn. */
@@ -28,6 +35,7 @@ export type Outcome = {
   p99S: number;
   most: number;
   ms: number;
+  spent: Spent;
 };
 /** Null: no wait is that short. */
 export type Limit = { rule: string; asQuickCost: number; halfWaitCost: number | null };
@@ -41,6 +49,8 @@ export type CaseResult = {
   bounds: { targetS: number; cost: number }[];
   /** For each default that ours doesn't beat, what a rule has to pay at least that does. */
   limits: Limit[];
+  /** Where ours doesn't beat each default: plans that know the future. */
+  foreseen: Outcome[];
   drawn: Run["samples"];
 };
 
@@ -87,8 +97,19 @@ export async function runCase(
     ours,
     bounds,
     limits,
+    foreseen: limits.length === 0 ? [] : foresee(requests, scenario),
     drawn,
   };
+}
+
+function foresee(requests: ModelRequests, scenario: Scenario): Outcome[] {
+  return FORESIGHT_WINDOWS_S.flatMap((windowS) =>
+    FORESIGHT_DEVIATIONS.map((deviations) => {
+      const policy = new Foresight(requests, scenario, windowS, deviations);
+      const { outcome } = measure(requests, scenario, { policy, everyS: EVERY_S });
+      return { rule: "foresight", knobs: `windowS ${windowS}, deviations ${deviations}`, isDefault: false, ...outcome };
+    }),
+  );
 }
 
 type Measured = Omit<Outcome, "rule" | "knobs" | "isDefault">;
@@ -100,5 +121,6 @@ function measure(requests: ModelRequests, scenario: Scenario, timed: Timed): { o
   const waits = run.waitsS.toSorted();
   const at = (share: number): number => waits[Math.floor(waits.length * share)] ?? 0;
   const cost = (run.machineS / 3600) * scenario.pricePerHour;
-  return { outcome: { cost, p50S: at(0.5), p95S: at(0.95), p99S: at(0.99), most: run.mostMachines, ms }, run };
+  const { spent, mostMachines: most } = run;
+  return { outcome: { cost, p50S: at(0.5), p95S: at(0.95), p99S: at(0.99), most, ms, spent }, run };
 }

@@ -17,6 +17,8 @@ export type AgainstDefault = {
   waitRatio: number | null;
   isMet: boolean;
 };
+/** Whether some setting of some rule, or a plan that knows the future, chosen in hindsight, beats it: then one can. */
+type Hindsight = { tunedBeats: boolean; foresightBeats: boolean };
 /** What the lower bound leaves room for; null where ours is there. Without both, no decision can beat the default. */
 type Room = { canBeCheaper: boolean | null; canWaitHalf: boolean | null };
 export type AgainstTuned = {
@@ -25,7 +27,7 @@ export type AgainstTuned = {
   ratios: { knobs: string; p95S: number; ratio: number }[];
 };
 export type Comparison = {
-  defaults: (AgainstDefault & Room)[];
+  defaults: (AgainstDefault & Room & Hindsight)[];
   tuned: AgainstTuned[];
   /** Against the best setting of any rule. */
   best: AgainstTuned;
@@ -33,7 +35,7 @@ export type Comparison = {
   gapClosed: { targetS: number; share: number }[];
 };
 
-export function compare({ rivals, ours, bounds, limits }: CaseResult): Comparison {
+export function compare({ rivals, ours, bounds, limits, foreseen }: CaseResult): Comparison {
   const curve = frontier(ours);
   const rules = [...new Set(rivals.map(({ rule }) => rule))];
   const best = frontier(rivals);
@@ -43,7 +45,11 @@ export function compare({ rivals, ours, bounds, limits }: CaseResult): Compariso
       .map((rival) => {
         const beside = againstDefault(rival, ours);
         const limit = limits.find(({ rule }) => rule === rival.rule);
-        return { ...beside, ...roomOf(limit, rival) };
+        const beatenBy = (others: readonly Outcome[]): boolean => againstDefault(rival, others).isMet;
+        return {
+          ...{ ...beside, ...roomOf(limit, rival) },
+          ...{ tunedBeats: beatenBy(rivals), foresightBeats: beatenBy(foreseen) },
+        };
       }),
     tuned: rules.map((rule) => againstTuned(rule, frontier(rivals.filter((rival) => rival.rule === rule)), curve)),
     best: againstTuned("best of all", best, curve),
@@ -61,6 +67,11 @@ export function mustReach({ p95S }: Pick<Outcome, "p95S">): { asQuickS: number; 
   return { asQuickS: p95S + SAME_WAIT_S, halfWaitS: HALF * (p95S + SAME_WAIT_S) - SAME_WAIT_S };
 }
 
+/** Of two waits; those that are alike count as the same. */
+export function relativeWait(our: Pick<Outcome, "p95S">, their: Pick<Outcome, "p95S">): number {
+  return (our.p95S + SAME_WAIT_S) / (their.p95S + SAME_WAIT_S);
+}
+
 function roomOf(limit: Limit | undefined, { cost }: Outcome): Room {
   if (limit === undefined) return { canBeCheaper: null, canWaitHalf: null };
   const { asQuickCost, halfWaitCost } = limit;
@@ -69,10 +80,17 @@ function roomOf(limit: Limit | undefined, { cost }: Outcome): Room {
 
 export function againstDefault({ rule, cost, p95S }: Outcome, ours: readonly Outcome[]): AgainstDefault {
   const quick = ours.filter((our) => our.p95S <= mustReach({ p95S }).asQuickS).map((our) => our.cost / cost);
-  const cheap = ours.filter((our) => our.cost <= cost).map((our) => (our.p95S + SAME_WAIT_S) / (p95S + SAME_WAIT_S));
+  const cheap = ours.filter((our) => our.cost <= cost).map((our) => relativeWait(our, { p95S }));
   const costRatio = quick.length === 0 ? null : Math.min(...quick);
   const waitRatio = cheap.length === 0 ? null : Math.min(...cheap);
   return { rule, cost, p95S, costRatio, waitRatio, isMet: (costRatio ?? 1) <= CHEAPER || (waitRatio ?? 1) <= HALF };
+}
+
+/** Of ours, what comes nearest to beating it: the cheapest that is as quick; else the quickest that is as cheap. */
+export function nearestTo({ cost, p95S }: Pick<Outcome, "cost" | "p95S">, ours: readonly Outcome[]): Outcome | null {
+  const quick = ours.filter((our) => our.p95S <= mustReach({ p95S }).asQuickS).toSorted((a, b) => a.cost - b.cost);
+  const cheap = ours.filter((our) => our.cost <= cost).toSorted((a, b) => a.p95S - b.p95S);
+  return quick[0] ?? cheap[0] ?? null;
 }
 
 function againstTuned(rule: string, theirs: readonly Outcome[], ours: readonly Outcome[]): AgainstTuned {

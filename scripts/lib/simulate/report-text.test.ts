@@ -16,6 +16,7 @@ it("says so where nothing can be compared", () => {
     ours: [],
     bounds: [],
     limits: [],
+    foreseen: [],
     drawn,
   };
   const said = summary([{ result, comparison: compare(result) }]);

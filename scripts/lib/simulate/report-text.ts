@@ -5,7 +5,7 @@ import type { AgainstTuned, Comparison } from "./compare.ts";
 
 const MAX_DEARER = 1.05;
 
-type Missed = Comparison["defaults"][number];
+export type Missed = Comparison["defaults"][number];
 export type Compared = { result: CaseResult; comparison: Comparison };
 
 export function nameOf({ trace, model, scenario }: CaseResult): string {

@@ -7,6 +7,7 @@ import { seededRandom } from "../../../src/scaling/simulation/random.ts";
 import { simulate } from "../../../src/scaling/simulation/simulate.ts";
 import { lowerBoundS } from "./bound.ts";
 import { rivals } from "./candidates.ts";
+import { Foresight } from "./rules/foresight.ts";
 import { Keda } from "./rules/keda.ts";
 import { Knative } from "./rules/knative.ts";
 import { RayServe } from "./rules/ray.ts";
@@ -18,6 +19,24 @@ import { firstMeanWorkS, meanWorkS, peakLoad, readTrace } from "./trace.ts";
 const none = { nowS: 0, waiting: 0, oldestWaitS: 0, running: 0, ready: 0, booting: 0 };
 
 describe("rules", () => {
+  it("foresight has machines booted when work comes, spread over its window, and wakes in time", () => {
+    const scenario = { name: "", bootS: 20, slots: 2, billingS: 1, pricePerHour: 1, lossPerHour: 0, seed: 1 };
+    // One at first, whose machine boots, and eight of 10 s each at 1000 s.
+    const requests = {
+      atS: Float64Array.from([0, ...Array<number>(8).fill(1000)]),
+      workS: Float64Array.from([5, ...Array<number>(8).fill(10)]),
+    };
+    const at = (nowS: number, windowS: number, deviations = 0): number =>
+      new Foresight(requests, scenario, windowS, deviations).machines({ ...none, nowS });
+    expect([0, 20, 24, 25, 979, 980, 1009, 1010].map((nowS) => at(nowS, 1))).toEqual([1, 1, 1, 0, 0, 4, 4, 0]);
+    expect([979, 980, 989, 1009, 1028, 1029].map((nowS) => at(nowS, 20))).toEqual([0, 1, 2, 2, 1, 0]);
+    expect(at(980, 1, 1)).toBe(6);
+    const plan = new Foresight(requests, scenario, 1, 0);
+    expect([plan.wakeAtS(30), plan.wakeAtS(1020)]).toEqual([980, Infinity]);
+    const { waitsS } = simulate(requests, scenario, { policy: plan, everyS: 1 });
+    expect([...waitsS]).toEqual([20, ...Array<number>(8).fill(0)]);
+  });
+
   it("RunPod adds when the first has waited 4 s, and lets go after 5 s without work", () => {
     const rule = new RunpodQueueDelay(4, 5, 1);
     expect(rule.machines({ ...none, nowS: 10, ready: 1, running: 1, waiting: 3, oldestWaitS: 3 })).toBe(1);

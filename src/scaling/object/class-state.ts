@@ -21,6 +21,8 @@ const EVERY_S = 1;
 const NEEDLESS_S = 30;
 /** What bringing one model back takes, where it isn't known. */
 const BRING_BACK_S = 30;
+/** What is handed to a pool is seen neither waiting nor running for a moment: a shorter silence is no end. */
+const HANDOVER_S = 5;
 
 export type Look = {
   nowS: number;
@@ -77,7 +79,7 @@ export class ClassState {
     const prices = [...offers, ...working].map(({ pricePerHourNano }) => pricePerHourNano);
     const increments = [...offers, ...working].map(({ billingIncrementS }) => billingIncrementS);
     const bootS = (look.bootMs ?? UNKNOWN_BOOT_S * 1000) / 1000;
-    const idleLimitS = own.keep_alive_s.max ?? Infinity;
+    const idleLimitS = Math.max(HANDOVER_S, own.keep_alive_s.max ?? Infinity);
     const needs = look.idleS > idleLimitS ? look.needs.map((need) => ({ ...need, machines: 0 })) : look.needs;
     const fleet = own.external
       ? look.standing.map((id) => standingMachine(id))

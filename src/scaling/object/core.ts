@@ -358,7 +358,7 @@ export class ScalerCore {
     needs.push(...heldNeeds(this, hardware, this.#wishes.values(), nowMs));
     const decision = state.decide({
       ...{ nowS, nowMs: this.billingMs(), settings: this.settings, offers: this.offers(), machines, needs },
-      idleS: nowS - Math.max(-Infinity, ...wanting.map(({ appetite }) => appetite.activeAtS)),
+      idleS: Math.min(Infinity, ...wanting.map(({ appetite }) => appetite.idleS(nowS))),
       spent: { ofClass: this.spentNano(hardware), inAll: this.spentNano() },
       bootMs: this.bootMs(hardware),
       isAvoided: this.book.isAvoided,

@@ -54,6 +54,44 @@ describe("simulate", () => {
     expect(machineS).toBe(20);
   });
 
+  it("says where what is paid went, and what was in flight while something waited", () => {
+    const two = { ...kind, slots: 2, billingS: 60 };
+    const { machineS, spent } = simulate(requestsOf([0, 5], [1, 5], [12, 40]), two, fixed(1));
+    // It boots for 10 s, runs two until 15 and one from 12 to 15 and on, until 55: the third waits from 12 to 15.
+    expect(machineS).toBe(60);
+    expect(spent).toEqual({
+      ...{ bootS: 10, workS: 25, idleS: 20, drainS: 0, unusedS: 5 },
+      ...{ waitsInBootS: 19, waitsElseS: 3 },
+    });
+  });
+
+  it("counts free slots of machines that drain by themselves", () => {
+    const two = { ...kind, slots: 2 };
+    const policy = policyOf(({ nowS }) => (nowS < 12 ? 1 : 0));
+    const { spent } = simulate(requestsOf([0, 20]), two, { policy, everyS: 1 });
+    expect(spent).toMatchObject({ bootS: 10, workS: 10, idleS: 1, drainS: 9, unusedS: 0 });
+  });
+
+  it("adds up to what is paid, whatever is lost and drained", () => {
+    const requests = poisson(2, 400, 5);
+    const machines = { bootS: 7, slots: 3, billingS: 30, lossPerHour: 60 };
+    const policy = policyOf(({ nowS }) => 1 + (Math.floor(nowS / 20) % 3));
+    const { machineS, spent, lost } = simulate(requests, machines, { policy, everyS: 1 });
+    const { bootS, workS, idleS, drainS, unusedS } = spent;
+    expect(lost).toBeGreaterThan(0);
+    for (const part of [bootS, workS, idleS, drainS, unusedS]) expect(part).toBeGreaterThan(0);
+    expect(bootS + workS + idleS + drainS + unusedS).toBeCloseTo(machineS, 6);
+    expect(workS * 3).toBeGreaterThan(requests.workS.reduce((sum, one) => sum + one, 0));
+  });
+
+  it("counts a machine of one slot as busy while it drains, though it may be lost meanwhile", () => {
+    const long = requestsOf(...Array.from({ length: 40 }, (_, i): [number, number] => [i, 15]));
+    const policy = policyOf(({ nowS }) => (Math.floor(nowS / 10) % 2 === 0 ? 6 : 1));
+    const { spent, lost } = simulate(long, { ...kind, bootS: 1, lossPerHour: 120 }, { policy, everyS: 1 });
+    expect(lost).toBeGreaterThan(5);
+    expect(spent.drainS).toBeCloseTo(0, 6);
+  });
+
   it("rounds what is paid up to increments", () => {
     expect(simulate(requestsOf([0, 5]), { ...kind, billingS: 60 }, fixed(1)).machineS).toBe(60);
   });

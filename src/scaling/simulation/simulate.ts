@@ -9,6 +9,8 @@ import { EventHeap } from "./event-heap.ts";
 import { seededRandom } from "./random.ts";
 import { Rented } from "./rented.ts";
 import type { Machine } from "./rented.ts";
+import { SpentTime } from "./spent.ts";
+import type { Spent } from "./spent.ts";
 import { WaitingLine } from "./waiting-line.ts";
 
 const FINISHED = 0;
@@ -27,6 +29,8 @@ export type Run = {
   waitsS: Float64Array;
   /** What was paid for, in seconds of machines. */
   machineS: number;
+  /** Where it went. */
+  spent: Spent;
   mostMachines: number;
   lost: number;
   late: number;
@@ -71,6 +75,7 @@ class Simulation {
   /** The machine of each request that runs. */
   readonly #machineOf: Int32Array;
   readonly #run: Run;
+  readonly #spent: SpentTime;
   readonly #random: () => number;
   readonly #most: number;
   readonly #mostThere: number;
@@ -85,6 +90,8 @@ class Simulation {
   #arrived = 0;
   #finished = 0;
   #running = 0;
+  /** Of those, on machines that drain. */
+  #finishing = 0;
 
   constructor(
     requests: Requests,
@@ -118,7 +125,9 @@ class Simulation {
     const everySampleS = ((atS.at(-1) ?? 0) - fromS + 1) / SAMPLES;
     const samples = { everyS: everySampleS, machines: [], waiting: [] };
     const waitsS = new Float64Array(atS.length);
-    this.#run = { waitsS, machineS: 0, mostMachines: 0, lost: 0, late: 0, isCut: false, samples };
+    this.#spent = new SpentTime(kind.slots);
+    const spent = this.#spent.of(0);
+    this.#run = { waitsS, machineS: 0, spent, mostMachines: 0, lost: 0, late: 0, isCut: false, samples };
     this.#nextSampleS = fromS;
     this.#nowS = fromS;
     this.#nextTickS = fromS;
@@ -132,6 +141,7 @@ class Simulation {
       const arrivalS = this.#arrived < atS.length ? (atS[this.#arrived] ?? Infinity) : Infinity;
       const nextS = Math.min(arrivalS, events.nextS, this.#tickS(arrivalS));
       if (nextS >= this.#nextSampleS) this.#sampleUntil(nextS);
+      this.#pass(nextS - this.#nowS);
       this.#nowS = nextS;
       if (events.nextS === nextS) this.#happen();
       else if (arrivalS === nextS) this.#arrive();
@@ -139,8 +149,17 @@ class Simulation {
     }
     this.#rented.endAll(this.#nowS);
     this.#run.machineS = this.#rented.paidS;
+    this.#run.spent = this.#spent.of(this.#rented.paidS);
     this.#run.mostMachines = this.#rented.most;
     return this.#run;
+  }
+
+  #pass(forS: number): void {
+    if (forS <= 0) return;
+    const { booting, ready, count } = this.#rented;
+    const draining = count - booting - ready;
+    const [running, finishing, waiting] = [this.#running, this.#finishing, this.#line.size];
+    this.#spent.add(forS, { booting, ready, draining, running, finishing, waiting });
   }
 
   /** While nothing is there, the policy looks again when it said so, or when something comes. */
@@ -188,6 +207,7 @@ class Simulation {
     this.#machineOf[request] = NOWHERE;
     machine.running -= 1;
     this.#running -= 1;
+    if (machine.state === "draining") this.#finishing -= 1;
     this.#finished += 1;
     this.#policy.finished(this.#nowS, workS);
     if (machine.state === "draining" && machine.running === 0) this.#rented.end(machine, this.#nowS);
@@ -205,6 +225,7 @@ class Simulation {
     this.#run.lost += 1;
     this.#line.putBack(this.#requestsOn(machine));
     this.#running -= machine.running;
+    if (machine.state === "draining") this.#finishing -= machine.running;
     machine.running = 0;
     this.#rented.end(machine, this.#nowS);
   }
@@ -305,7 +326,10 @@ class Simulation {
       if (usesPaidTime && this.#rented.paidForS(machine, this.#nowS) > aheadS) continue;
       left -= 1;
       if (machine.running === 0) this.#rented.end(machine, this.#nowS);
-      else this.#rented.become(machine, "draining");
+      else {
+        this.#rented.become(machine, "draining");
+        this.#finishing += machine.running;
+      }
     }
   }
 }

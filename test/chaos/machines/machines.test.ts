@@ -21,6 +21,8 @@ import { ACCOUNT, callAdmin } from "../../../scripts/lib/local-accounts.ts";
 import { startTimeOf } from "../../../scripts/lib/process-info.ts";
 import { startStack } from "../../../scripts/lib/stack.ts";
 import type { Stack } from "../../../scripts/lib/stack.ts";
+import { seededRandom } from "../../../src/scaling/simulation/random.ts";
+import { PROPERTY_SEED } from "../../property-seed.ts";
 import { createClient, isFinished } from "../harness/client.ts";
 import type { View } from "../harness/client.ts";
 import {
@@ -35,7 +37,6 @@ import { openUsageRecords } from "../harness/usage-records.ts";
 import { accountNamed, settleUsage } from "../harness/usage.ts";
 import { Hostile } from "./hostile.ts";
 
-const SEED = Number(process.env["CHAOS_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 const MAX_MACHINES = 8;
 /** How many come at once, and when. */
 const BURSTS = [
@@ -57,7 +58,7 @@ const noting = { ...notingIn(runsFile), EDGEPLANE_ISOLATION: "off" };
 const said: string[] = [];
 /** Machines that the provider took back. */
 const takenBack: string[] = [];
-const random = drawnFrom(SEED);
+const random = seededRandom(PROPERTY_SEED);
 let stack: Stack;
 let hostile: Hostile;
 let service: Entry;
@@ -131,7 +132,7 @@ it("ends every prediction once and leaves no machine, whatever happens", { timeo
   const disorder = Promise.all([watch(pids, stop.signal), makeTrouble(stop.signal)]);
   const ended = await Promise.all(asked).finally(() => stop.abort());
   await disorder;
-  const told = () => `seed ${SEED}\n${JSON.stringify(hostile.told)}\n${said.slice(-60).join("\n")}`;
+  const told = () => `seed ${PROPERTY_SEED}\n${JSON.stringify(hostile.told)}\n${said.slice(-60).join("\n")}`;
   for (const [name, view] of ended) expect(view, told()).toMatchObject({ status: "succeeded", output: name });
   const left = async () => {
     const { machines } = ScalingSchema.parse(await admin("GET", "scaling"));
@@ -154,7 +155,7 @@ it("ends every prediction once and leaves no machine, whatever happens", { timeo
   const faults = Object.entries(hostile.told).map(([what, count]) => `${what} ${count}`);
   console.log(
     `machines: ${ended.length} predictions ended once on ${pids.size} machines (${faults.join(", ")}); ` +
-      `${orphans} orphans and ${duplicates} duplicates were returned (seed ${SEED})`,
+      `${orphans} orphans and ${duplicates} duplicates were returned (seed ${PROPERTY_SEED})`,
   );
 });
 
@@ -232,15 +233,4 @@ async function makeTrouble(signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;
     await trouble();
   }
-}
-
-/** Numbers from 0 to 1, the same for a seed (mulberry32). */
-function drawnFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
