@@ -19,10 +19,10 @@ import type { IntervalsRequest } from "../../../src/contract/usage.ts";
 import { jobOf } from "../../../src/lane/job-of.ts";
 import type { LaneEntry } from "../../../src/lane/types.ts";
 import { EdgeCore } from "./edge-core.ts";
-import type { Submission, Tracked } from "./edge-core.ts";
+import type { Submission, Tracked } from "./tracked.ts";
 import type { PushedFiles } from "../../pushed-files.ts";
 
-export type { Submission, Tracked } from "./edge-core.ts";
+export type { Submission, Tracked } from "./tracked.ts";
 
 export type Behaviour = {
   /** How often a log holds each record. */

@@ -88,7 +88,7 @@ async function world() {
   };
   const store: AllowanceStore = {
     take: async (subject, groups) => ledgerOf(subject).take(groups, Date.now()),
-    settle: async (subject, settlements) => void ledgerOf(subject).settle(settlements, Date.now()),
+    settle: async (subject, settlements) => ledgerOf(subject).settle(settlements, Date.now()),
   };
   const allowances = createAllowances(store);
   const allowance = createAllowanceService({ objects: allowances, ledger: allowances, redis: null });
