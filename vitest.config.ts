@@ -32,7 +32,7 @@ const processFolders = [
 const AT_LENGTH = [
   "test/integration/{webhooks,upgrade,settings,provider}/**/*.test.ts",
   "test/integration/pool/{hostile-usage,killed-fetch,long-life,missing-card,outages,payloads,pushed}.test.ts",
-  "test/integration/pool/{stored-environments,usage-lost,wide-and-pinned}.test.ts",
+  "test/integration/pool/{stored-environments,strict-batches,usage-lost,wide-and-pinned}.test.ts",
   "test/integration/pool/devices-that-break.test.ts",
 ];
 

@@ -11,6 +11,7 @@ import { isWorking, paidForS } from "./machine.ts";
 import type { Machine } from "./machine.ts";
 import { choose, fitting } from "./offers.ts";
 import type { KnownOffer, Taken } from "./offers.ts";
+import type { Unrented } from "./spills.ts";
 import type { SpotLosses } from "./spot-losses.ts";
 
 const GIB = 1024 ** 3;
@@ -50,6 +51,8 @@ export type Decision = {
   rent: KnownOffer[];
   /** What stands against what is wanted; null: nothing. */
   problem: string | null;
+  /** Of the models, what was to be on machines that can't be rented. */
+  unrented: Unrented[];
 };
 
 export function settingsOf({ classes }: ScalingSettings, hardware: string): HardwareClass {
@@ -107,7 +110,9 @@ export class ClassState {
     );
     const mayStay = working.length <= Math.min(own.max, affordable(spending, price, aheadS));
     const plan = { ...planned, drain: mayStay ? this.#patient(planned.drain, fleet, nowS) : planned.drain };
-    const decision = own.external ? { plan, rent: [], problem: null } : this.#rent(plan, offers, own, look, why);
+    const decision = own.external
+      ? { plan, rent: [], problem: null, unrented: [] }
+      : this.#rent(plan, offers, own, look, why);
     this.last = decision;
     return decision;
   }
@@ -141,8 +146,10 @@ export class ClassState {
       return missing;
     };
     const missing = take(plan.order.spot, true) + take(plan.order.onDemand, false);
-    if (missing === 0) return { plan, rent, problem: null };
-    return { plan, rent, problem: why ?? "every offer that does was sold out, refused or failed lately" };
+    if (missing === 0) return { plan, rent, problem: null, unrented: [] };
+    const fresh = plan.placement.machines.filter(({ id }) => id === null);
+    const unrented = fresh.slice(-missing).flatMap(({ copies }) => copies);
+    return { plan, rent, problem: why ?? "every offer that does was sold out, refused or failed lately", unrented };
   }
 
   #machine(machine: Machine, look: Look, bootS: number): ClassMachine {

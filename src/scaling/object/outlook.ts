@@ -16,8 +16,9 @@ export function outlookOf(core: ScalerCore, key: string, nowMs: number): Outlook
   if (hardware === null) return { coldStart: null, refused: null };
   const bootMs = core.bootMs(hardware);
   const setupMs = core.learned.setupMs(key);
-  const working = core.book.all().filter((one) => one.hardware === hardware && isWorking(one));
-  const starts = working.flatMap((machine) => startOn(machine, { core, bootMs, setupMs, nowMs }));
+  const classes = [hardware, ...core.spills.classesOf(key)];
+  const working = core.book.all().filter((one) => classes.includes(one.hardware) && isWorking(one));
+  const starts = working.flatMap((machine) => startOn(machine, { core, setupMs, nowMs }));
   if (working.length > 0) return { coldStart: soonest(starts), refused: null };
   const last = core.classes.get(hardware)?.last ?? null;
   // Nothing comes while nothing can be rented, nor while what waits has time.
@@ -26,11 +27,12 @@ export function outlookOf(core: ScalerCore, key: string, nowMs: number): Outlook
   return { coldStart, refused: null };
 }
 
-type Known = { core: ScalerCore; bootMs: number | null; setupMs: number | null; nowMs: number };
+type Known = { core: ScalerCore; setupMs: number | null; nowMs: number };
 
 /** None: nobody knows when its pool will connect. */
-function startOn(machine: Machine, { core, bootMs, setupMs, nowMs }: Known): ColdStart[] {
+function startOn(machine: Machine, { core, setupMs, nowMs }: Known): ColdStart[] {
   const { session, state, wantedAtMs } = machine;
+  const bootMs = core.bootMs(machine.hardware);
   // The version is set up as soon as the pool is there; where others were before it, when it is asked for.
   if (session !== null) return [coldStartOf(0, setupMs, state === "connected" ? core.book.ageMs(machine) : 0)];
   if (bootMs === null) return [];
