@@ -32,7 +32,7 @@ const processFolders = [
 const AT_LENGTH = [
   "test/integration/{webhooks,upgrade,settings,provider}/**/*.test.ts",
   "test/integration/pool/{hostile-usage,killed-fetch,long-life,missing-card,outages,payloads,pushed}.test.ts",
-  "test/integration/pool/{stored-environments,usage-lost,wide-and-pinned}.test.ts",
+  "test/integration/pool/{stored-environments,strict-batches,usage-lost,wide-and-pinned}.test.ts",
   "test/integration/pool/devices-that-break.test.ts",
 ];
 
@@ -44,7 +44,7 @@ const UNITS_AT_LENGTH = [
   "scripts/lib/plugin-hosts.test.ts",
   "scripts/lib/usage-sink/sink.test.ts",
   "src/ledger/limits.test.ts",
-  "src/scaling/object/sick-providers.test.ts",
+  "src/scaling/object/{light-traffic,sick-providers}.test.ts",
   "scripts/simulate.test.ts",
 ];
 /** Random runs of which `npm test` makes some: CI makes more of them, with another seed. */

@@ -15,7 +15,13 @@ export const PredictionSchema = z.looseObject({
   started_at: z.string().nullish(),
   completed_at: z.string().nullish(),
   metrics: z.record(z.string(), z.unknown()).nullish(),
-  queue: z.object({ position: z.number().nullable(), eta_ms: z.number().nullable() }).nullish(),
+  queue: z
+    .object({
+      position: z.number().nullable(),
+      eta_ms: z.number().nullable(),
+      estimate: z.object({ machine_ms: z.number(), setup_ms: z.number().nullable() }).optional(),
+    })
+    .nullish(),
   urls: z.looseObject({ stream: z.string().optional() }),
 });
 export type Prediction = z.infer<typeof PredictionSchema>;
@@ -28,15 +34,26 @@ export function hasEnded({ status }: Pick<Prediction, "status">): boolean {
 export function progressOf({ status, queue }: Prediction, sinceMs: number): string {
   const seconds = `${Math.round(sinceMs / 1000)} s`;
   if (status === "processing") return `running · ${seconds}`;
-  const { position, eta_ms: etaMs } = queue ?? { position: null, eta_ms: null };
+  const { position, eta_ms: etaMs, estimate } = queue ?? { position: null, eta_ms: null };
   const place =
     position === null
       ? "waiting for a pool that has this model"
       : position === 0
         ? "next"
         : `place ${position} in the queue`;
-  return `${place}${etaMs === null ? "" : ` · starts in about ${Math.max(1, Math.round(etaMs / 1000))} s`} · ${seconds}`;
+  const eta = etaMs === null ? "" : ` · starts in about ${wholeS(etaMs)} s${partsOf(estimate)}`;
+  return `${place}${eta} · ${seconds}`;
 }
+
+function partsOf(estimate: { machine_ms: number; setup_ms: number | null } | undefined): string {
+  if (estimate === undefined) return "";
+  const { machine_ms: machineMs, setup_ms: setupMs } = estimate;
+  const machine = machineMs === 0 ? [] : [`${wholeS(machineMs)} s for a machine`];
+  const setup = setupMs === null ? "its set-up was never seen" : `${wholeS(setupMs)} s for its set-up`;
+  return ` (an estimate: ${[...machine, setup].join(", ")})`;
+}
+
+const wholeS = (ms: number): number => Math.max(1, Math.round(ms / 1000));
 
 /** What a prediction that didn't succeed throws. */
 export function failureOf({ status, error, error_code: code, id }: Prediction): CliError {

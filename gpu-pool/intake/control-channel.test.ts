@@ -14,12 +14,13 @@ afterEach(() => {
 /** A channel to an edge that answers pings while `answers` is true. */
 async function open() {
   const { clock, pass } = createHandClock();
-  const edge = { answers: true, heard: [] as string[], told: 0, extensions: [] as string[] };
+  const edge = { answers: true, heard: [] as string[], told: 0, extensions: [] as string[], close() {} };
   const down: string[] = [];
   const server = createServer();
   const sockets = new WebSocketServer({ server, perMessageDeflate: true });
   sockets.on("connection", (socket: WebSocket) => {
     edge.extensions.push(socket.extensions);
+    edge.close = () => socket.close(1000);
     socket.on("message", (data: Buffer) => {
       edge.heard.push(data.toString("utf8"));
       if (!edge.answers || data.toString("utf8") !== "ping") return;
@@ -72,8 +73,14 @@ test("a message that isn't answered within two seconds ends the connection", asy
   pass(1);
   expect(channel.open).toBe(true);
   pass(50);
-  await expect.poll(() => down).toHaveLength(1);
+  await expect.poll(() => down).toEqual(["nobody answered within 2.05 s"]);
   expect(channel.send({ type: "draining" })).toBe(false);
+});
+
+test("an edge that closes the channel is not one that doesn't answer", async () => {
+  const { edge, down } = await open();
+  edge.close();
+  await expect.poll(() => down).toEqual(["the connection closed"]);
 });
 
 test("an edge that would compress messages isn't asked to", async () => {

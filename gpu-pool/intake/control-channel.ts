@@ -58,6 +58,8 @@ export function createControlChannel(options: ChannelOptions): ControlChannel {
   let leaseMs = FIRST_LEASE_MS;
   /** Ends the wait for the answer to a ping; null while none is asked for. */
   let answered: (() => void) | null = null;
+  /** The connection that was ended as nobody answered. */
+  let silent: WebSocket | null = null;
   let askedAtMs = -Infinity;
   let downSinceMs = clock.nowMs();
   let cancelTimer: () => void = () => {};
@@ -94,6 +96,8 @@ export function createControlChannel(options: ChannelOptions): ControlChannel {
 
     function lost(): void {
       if (socket !== current) return;
+      if (silent === current) problem = `nobody answered within ${(ANSWER_WITHIN_MS + LATE_MS) / 1000} s`;
+      silent = null;
       socket = null;
       if (closed) return;
       if (isOpen) downSinceMs = clock.nowMs();
@@ -135,7 +139,10 @@ export function createControlChannel(options: ChannelOptions): ControlChannel {
     asked?.send("ping");
     const cancel = clock.after(ANSWER_WITHIN_MS, () => {
       // What came meanwhile may wait in this process, when it was busy or asleep.
-      answered = clock.after(LATE_MS, () => asked?.terminate());
+      answered = clock.after(LATE_MS, () => {
+        silent = asked;
+        asked?.terminate();
+      });
     });
     answered = cancel;
   }

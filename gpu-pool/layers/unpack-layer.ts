@@ -12,7 +12,7 @@ import { contentOf } from "../bundles/contents.ts";
 import type { Contents } from "../bundles/contents.ts";
 import { FetchProblem } from "../bundles/problems.ts";
 import { isWithin } from "../transport/confined-file.ts";
-import { INDEX_PATH, LayerIndexSchema, PLACEHOLDER } from "./layer-index.ts";
+import { INDEX_PATH, PLACEHOLDER, readLayerIndex } from "./layer-index.ts";
 import type { IndexedFile, LayerIndex } from "./layer-index.ts";
 
 /** How long files are written before others have their turn. */
@@ -49,7 +49,7 @@ async function readIndex(bundle: Bundle, contents: Contents): Promise<LayerIndex
   if (listed === undefined) throw new FetchProblem("it has no index");
   const text = (await readContent(listed, contents)).toString();
   try {
-    return LayerIndexSchema.parse(JSON.parse(text));
+    return await readLayerIndex(text);
   } catch (error) {
     throw new FetchProblem("its index is wrong", { cause: error });
   }

@@ -10,13 +10,8 @@ import type {
 } from "../../plugins/kernel/allowance.ts";
 import { isMoney } from "../../plugins/kernel/allowance.ts";
 import type { ReservationEnd, ReservationService } from "../../plugins/kernel/reservations.ts";
-import type { Env } from "../env.ts";
-import { parkedSettings } from "../fleet/parked-store.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
-import { createAllowances } from "./allowances.ts";
 import type { Allowances } from "./allowances.ts";
-import { createObjectStore } from "./object-store.ts";
-import { createRedisStore } from "./redis-store.ts";
 import { fromData, toData } from "./reservation-data.ts";
 
 /** A reservation is told to be over so much later than its prediction must be. */
@@ -26,24 +21,7 @@ const GRACE_MS = 60_000;
  */
 const MONEY_GRACE_MS = 300_000;
 
-type Stores = Pick<Env, "ALLOWANCE" | "LEDGER" | "KV_REST_URL" | "KV_REST_TOKEN" | "KV_PREFIX">;
 type Service = AllowanceService & ReservationService;
-
-const services = new WeakMap<Stores["ALLOWANCE"], Service>();
-
-/** The service of this isolate. */
-export function allowanceService(env: Stores): Service {
-  const known = services.get(env.ALLOWANCE);
-  if (known !== undefined) return known;
-  const redis = parkedSettings(env);
-  const service = createAllowanceService({
-    objects: createAllowances(createObjectStore(env.ALLOWANCE)),
-    ledger: createAllowances(createObjectStore(env.LEDGER)),
-    redis: redis === null ? null : createAllowances(createRedisStore(redis)),
-  });
-  services.set(env.ALLOWANCE, service);
-  return service;
-}
 
 export function createAllowanceService(stores: {
   objects: Allowances;

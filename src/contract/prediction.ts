@@ -2,6 +2,7 @@
 import * as z from "zod";
 import type { CostView } from "./price.ts";
 import type { VerdictRecord } from "./verdict.ts";
+import type { ColdStart } from "./cold-start.ts";
 
 export const statuses = ["starting", "processing", "succeeded", "failed", "canceled", "aborted"] as const;
 export const StatusSchema = z.enum(statuses).meta({
@@ -50,7 +51,13 @@ export type Ahead = { own: number; shared: number; priority: number };
  * A prediction's place: how many start before it, of whom, and in how many milliseconds it should start. `position` is
  * null where no pool serves its version, `etaMs` where nobody can say.
  */
-export type QueuePlace = { position: number | null; etaMs: number | null; ahead: Ahead | null };
+export type QueuePlace = {
+  position: number | null;
+  etaMs: number | null;
+  ahead: Ahead | null;
+  /** What the ETA is made of, where no instance of its version is ready; `turnMs`: for those before it. */
+  estimate?: ColdStart & { turnMs: number };
+};
 
 /** What the shard tells about a prediction. Times are milliseconds since the epoch. */
 export type PredictionSnapshot = {

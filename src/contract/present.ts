@@ -4,13 +4,24 @@
  */
 import * as z from "zod";
 import { isTerminal, JsonSchema, PrioritySchema, StatusSchema } from "./prediction.ts";
-import type { Json, PredictionSnapshot } from "./prediction.ts";
+import type { Json, PredictionSnapshot, QueuePlace } from "./prediction.ts";
 import { CostViewSchema } from "./price.ts";
 import { signLink } from "./signed-links.ts";
 import { VerdictRecordSchema } from "./verdict.ts";
 
 /** How long a link to a stream works after the prediction's deadline. */
 const STREAM_GRACE_MS = 3_600_000;
+
+const EtaEstimateSchema = z.object({
+  machine_ms: z.number().meta({ description: "Until a machine is rented and has booted; 0 once one is there." }),
+  setup_ms: z.number().nullable().meta({
+    description:
+      "From then on, until environment, weights and set-up are done. Null: none was seen, and `eta_ms` is without it.",
+  }),
+  turn_ms: z.number().meta({ description: "From then on, until those before it have had their turn." }),
+  least_ms: z.number().meta({ description: "When it starts at the earliest, as far as is likely." }),
+  most_ms: z.number().nullable().meta({ description: "At the latest; null: nobody can say." }),
+});
 
 export const PredictionViewSchema = z
   .object({
@@ -45,7 +56,9 @@ export const PredictionViewSchema = z
           .int()
           .nullable()
           .meta({ description: "How many start before it; null while no pool serves its version." }),
-        eta_ms: z.number().nullable().meta({ description: "In how many milliseconds it should start." }),
+        eta_ms: z.number().nullable().meta({
+          description: "In how many milliseconds it should start: an estimate. Null while nobody can say.",
+        }),
         etaMs: z.number().nullable().meta({ description: "The same." }),
         ahead: z
           .object({
@@ -55,6 +68,9 @@ export const PredictionViewSchema = z
           })
           .nullable()
           .meta({ description: "Who starts before it." }),
+        estimate: EtaEstimateSchema.optional().meta({
+          description: "While no instance of its version is ready: what `eta_ms` is made of, and how sure it is.",
+        }),
       })
       .optional()
       .meta({ description: "Its place, until it is finished." }),
@@ -118,8 +134,9 @@ export async function presentPrediction(prediction: PredictionSnapshot, secret: 
   };
   if (!isTerminal(prediction.status)) {
     const place = prediction.queue;
-    const { position, etaMs, ahead } = place ?? { position: null, etaMs: null, ahead: null };
+    const { position, etaMs, ahead, estimate } = place ?? { position: null, etaMs: null, ahead: null };
     view.queue = { position, eta_ms: etaMs, etaMs, ahead };
+    if (estimate !== undefined) view.queue.estimate = estimateView(estimate);
   }
   if (prediction.cost !== undefined) view.cost = prediction.cost;
   if (prediction.webhook !== null) view.webhook = prediction.webhook;
@@ -140,4 +157,9 @@ function metricsOf(prediction: PredictionSnapshot): { [key: string]: Json } {
 
 function isoTime(at: number): string {
   return new Date(at).toISOString();
+}
+
+function estimateView(estimate: NonNullable<QueuePlace["estimate"]>): z.output<typeof EtaEstimateSchema> {
+  const { machineMs, setupMs, turnMs, leastMs, mostMs } = estimate;
+  return { machine_ms: machineMs, setup_ms: setupMs, turn_ms: turnMs, least_ms: leastMs, most_ms: mostMs };
 }

@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { CreditBook } from "./credit.ts";
 import type { Session } from "./credit.ts";
+import { roomsOf } from "./rooms.ts";
 import { versionKey } from "./types.ts";
 
 const LIMITS = { reserved: 250, taken: 1500, pushed: 1500, granted: 500 };
@@ -224,6 +225,21 @@ describe("an acknowledgement", () => {
     book.seen(session, ids, NOW);
     for (const id of ["0", "1", "10000"]) book.hold(id, session, KEY_A, "granted", NOW);
     expect([...session.holds.keys()]).toEqual(["0"]);
+  });
+});
+
+describe("what the operator sees", () => {
+  it("is whether a pool stated its room and acknowledges, and nothing of one that isn't known", () => {
+    const { book, told } = setUp();
+    book.session("silent");
+    told("s", 3);
+    told("suspended", 3).isSuspended = true;
+    const seen = roomsOf(book, ["silent", "s", "suspended", "nobody"]);
+    expect(seen.map(({ session, isHeard }) => [session, isHeard])).toEqual([
+      ["silent", false],
+      ["s", true],
+      ["suspended", false],
+    ]);
   });
 });
 

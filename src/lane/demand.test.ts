@@ -1,6 +1,7 @@
 /** What the lane tells the scaler, and what it does with the answer. */
 import { describe, expect, it } from "vitest";
 import { memorySql } from "../../test/unit/memory-sql.ts";
+import { coldStartOf } from "../contract/cold-start.ts";
 import { LaneCore } from "./core.ts";
 import { demandOf, noteComing } from "./demand.ts";
 import { placeOf } from "./places.ts";
@@ -64,11 +65,12 @@ describe("what the scaler answers", () => {
     const { clock, lane, place } = setUp();
     lane.offer([entry("1")]);
     expect(place()).toEqual({ position: null, etaMs: null, ahead: null });
-    noteComing(lane, [{ ...VERSION, comesInMs: 40_000, refused: null }], clock.now);
-    expect(place()).toMatchObject({ position: 0, etaMs: 40_000 });
+    noteComing(lane, [{ ...VERSION, coldStart: coldStartOf(30_000, 10_000, 0), refused: null }], clock.now);
+    const parts = { machineMs: 30_000, setupMs: 10_000, turnMs: 0, leastMs: 20_000, mostMs: 85_000 };
+    expect(place()).toMatchObject({ position: 0, etaMs: 40_000, estimate: parts });
     clock.now += 15_000;
-    expect(place()).toMatchObject({ etaMs: 25_000 });
-    noteComing(lane, [{ ...VERSION, comesInMs: null, refused: null }], clock.now);
+    expect(place()).toMatchObject({ etaMs: 25_000, estimate: { machineMs: 15_000, leastMs: 5000, mostMs: 70_000 } });
+    noteComing(lane, [{ ...VERSION, coldStart: null, refused: null }], clock.now);
     expect(place()).toMatchObject({ position: null, etaMs: null });
   });
 
@@ -76,13 +78,13 @@ describe("what the scaler answers", () => {
     const { clock, lane, tell } = setUp();
     lane.offer([entry("1")]);
     const refused = "its set-up failed on 2 machines that ran it";
-    noteComing(lane, [{ ...VERSION, comesInMs: null, refused }], clock.now);
+    noteComing(lane, [{ ...VERSION, coldStart: null, refused }], clock.now);
     const error = { code: "setup_failed", message: `No machine runs this model: ${refused}` };
     expect(lane.due().fail).toMatchObject([{ entries: [{ id: "1" }], error }]);
     expect(lane.offer([entry("2")]).failed).toEqual({ "2": error });
     clock.now += 61_000;
     tell(1);
-    noteComing(lane, [{ ...VERSION, comesInMs: null, refused }], clock.now);
+    noteComing(lane, [{ ...VERSION, coldStart: null, refused }], clock.now);
     expect(lane.offer([entry("3")]).failed).toEqual({});
   });
 });

@@ -30,10 +30,10 @@ type Known = { versions: Versions; credit: CreditBook; runs: Pick<Runs, "all">; 
 
 /** Of versions that nobody serves: when a machine will, or why none is rented for them. */
 export function noteComing({ versions, credit, verdicts }: Known, said: DemandReply["versions"], now: number): void {
-  for (const { model, version, comesInMs, refused } of said) {
+  for (const { model, version, coldStart, refused } of said) {
     const known = versions.get(versionKey({ model, version }));
     if (known === undefined) continue;
-    known.comingAt = comesInMs === null ? null : now + comesInMs;
+    known.coldStart = coldStart === null ? null : { told: coldStart, at: now };
     const isServed = credit.serving(known.key).some((session) => session.credits.get(known.key)?.problem === null);
     if (refused !== null && !isServed) verdicts.refuse(known.key, `No machine runs this model: ${refused}`, now);
   }

@@ -1,4 +1,5 @@
 /** What shards, pools and readers tell a lane and get from it, over RPC. */
+import type { ColdStart } from "../contract/cold-start.ts";
 import type { LaneRoom } from "../contract/channel.ts";
 import type { PredictionError, Priority } from "../contract/prediction.ts";
 
@@ -90,8 +91,8 @@ export type ModelView = {
   readyInMs: number | null;
   /** What a run takes of its device, in milliseconds. */
   runMs: number | null;
-  /** While nobody serves it: in how many milliseconds a machine should that is rented for it. */
-  comesInMs?: number | null;
+  /** While no instance is ready: when one should be, on a machine that is rented for it. */
+  coldStart?: ColdStart;
 };
 
 /** What a shard remembers of a lane, and how far each asked account was served, by `accountKey`. */

@@ -1,4 +1,5 @@
 /** What a lane knows of one version of a model. */
+import type { ColdStart } from "../contract/cold-start.ts";
 import type { Priority } from "../contract/prediction.ts";
 import type { Session } from "./credit.ts";
 import type { FairNode } from "./fair-queue.ts";
@@ -57,8 +58,8 @@ export type Version = {
   /** What was measured last, and how much was in flight then. */
   lastRate: { perSecond: number; inFlight: number } | null;
   curves: { at: number; forMs: number; curves: Record<Priority, Curve> } | null;
-  /** When a machine is expected that will serve it; null: nobody knows, or none is rented. */
-  comingAt: number | null;
+  /** What the scaler said of the machine that will serve it, and when; null: nobody knows, or none is rented. */
+  coldStart: { told: ColdStart; at: number } | null;
   /** Since the lane's start, for the scaler: device time and waits in milliseconds. */
   totals: { arrived: number; started: number; waitedMs: number; ended: number; endedMs: number };
 };
@@ -85,7 +86,7 @@ export function createVersion(key: string, model: string, version: string, node:
     heldMs: null,
     lastRate: null,
     curves: null,
-    comingAt: null,
+    coldStart: null,
     totals: { arrived: 0, started: 0, waitedMs: 0, ended: 0, endedMs: 0 },
   };
 }

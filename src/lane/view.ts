@@ -1,4 +1,5 @@
 /** What a lane tells of a version, so that shards compute places from it. */
+import { later } from "../contract/cold-start.ts";
 import { priorities } from "../contract/prediction.ts";
 import type { Priority } from "../contract/prediction.ts";
 import type { CreditBook } from "./credit.ts";
@@ -40,7 +41,7 @@ export function laneView(
 }
 
 function viewOf(version: Version, credit: CreditBook, now: number): ModelView {
-  const { key, model, version: digest, waiting, node, inFlight, meanMs } = version;
+  const { key, model, version: digest, waiting, node, inFlight, meanMs, coldStart } = version;
   const serving = credit.serving(key);
   let room = 0;
   let readyInMs: number | null = null;
@@ -62,7 +63,7 @@ function viewOf(version: Version, credit: CreditBook, now: number): ModelView {
     room,
     readyInMs,
     runMs: meanMs,
-    ...(serving.length > 0 || version.comingAt === null ? {} : { comesInMs: Math.max(0, version.comingAt - now) }),
+    ...(readyInMs === 0 || coldStart === null ? {} : { coldStart: later(coldStart.told, now - coldStart.at) }),
   };
 }
 

@@ -1,7 +1,7 @@
 /** The services that plugins may have, made of the bindings. */
 import type { Services } from "../../plugins/kernel/services.ts";
 import { auditService } from "../audit/current.ts";
-import { allowanceService } from "../allowance/service.ts";
+import { allowanceService } from "../allowance/isolate-service.ts";
 import type { Env } from "../env.ts";
 import { createLaneService } from "../lane/outlooks.ts";
 import { createModelService } from "../shard/model-service.ts";

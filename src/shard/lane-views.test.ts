@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
 import { memorySql } from "../../test/unit/memory-sql.ts";
 import { submission } from "../../test/unit/submission.ts";
+import { coldStartOf } from "../contract/cold-start.ts";
 import type { PredictionSnapshot } from "../contract/prediction.ts";
 import { modelPath } from "../contract/manifest.ts";
 import type { ModelView, OfferReply } from "../lane/types.ts";
@@ -54,6 +55,25 @@ it("remembers a bounded number of tickets, says of a forgotten one that it doesn
   expect(views.takeTicketless("default")).toEqual(["mine"]);
   views.note("default", reply({ mine: ticket(5) }), []);
   expect(views.placeOf(mine, true).position).toBe(5);
+});
+
+it("says of one that a pool has, and whose instance is not ready, what that needs, and of others that they start", () => {
+  const { mine, reply, views } = setUp();
+  const told = reply({});
+  const [model] = told.view.models;
+  const placeIf = (more: Partial<ModelView>, status: PredictionSnapshot["status"] = "starting") => {
+    const models = model === undefined ? [] : [{ ...model, inFlight: 1, ...more }];
+    views.note("default", { ...told, view: { ...told.view, models } }, []);
+    return views.placeOf({ ...mine, status }, false);
+  };
+  expect(placeIf({})).toMatchObject({ position: 0, etaMs: 0 });
+  expect(placeIf({ readyInMs: 9000 })).toMatchObject({ position: 0, etaMs: 9000, estimate: { setupMs: 9000 } });
+  expect(placeIf({ readyInMs: 9000 }, "processing")).toMatchObject({ position: 0, etaMs: 0 });
+  expect(placeIf({ readyInMs: null })).toMatchObject({ position: 0, etaMs: null });
+  const cold = coldStartOf(0, 4000, 1000);
+  expect(placeIf({ readyInMs: null, coldStart: cold })).toMatchObject({ etaMs: 3000, estimate: { mostMs: 12_000 } });
+  // Its machine is there, and its set-up was never seen.
+  expect(placeIf({ readyInMs: null, coldStart: coldStartOf(0, null, 0) }).etaMs).toBeNull();
 });
 
 it("keeps the ticket of a prediction that is asked about", () => {

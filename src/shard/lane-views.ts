@@ -1,7 +1,7 @@
 /** What a shard remembers of its lanes, so that it tells places without a call. */
 import type { PredictionSnapshot, QueuePlace } from "../contract/prediction.ts";
 import { modelPath } from "../contract/manifest.ts";
-import { placeOf } from "../lane/places.ts";
+import { handedOver, placeOf } from "../lane/places.ts";
 import { accountKey, versionKey } from "../lane/types.ts";
 import type { EntryRef, LaneView, ModelView, OfferReply, Served, Ticket } from "../lane/types.ts";
 
@@ -87,10 +87,11 @@ export function createLaneViews(now: () => number) {
     },
 
     placeOf(prediction: PredictionSnapshot, isWaiting: boolean): QueuePlace {
-      if (!isWaiting) return notWaiting;
+      if (!isWaiting && prediction.status !== "starting") return notWaiting;
       const { models, served } = knownOf(prediction.lane);
       const flow = flowOf(prediction);
       const model = models.get(versionKey(flow));
+      if (!isWaiting) return model === undefined ? notWaiting : handedOver(model);
       if (model === undefined) return unknown;
       const view = { models: [model], served: Object.fromEntries(pick(served, accountKey(flow))) };
       const ticket = tickets.get(prediction.id) ?? null;

@@ -1,6 +1,6 @@
 /** The services that take back what plugins reserved. */
 import type { ReservationService, ReservationServiceName } from "../../plugins/kernel/reservations.ts";
-import { allowanceService } from "../allowance/service.ts";
+import { allowanceService } from "../allowance/isolate-service.ts";
 import type { Env } from "../env.ts";
 import { responseService } from "../responses/service.ts";
 

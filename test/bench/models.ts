@@ -113,7 +113,7 @@ try {
   const percent = (value: number) => `${(value * 100).toFixed(0)} %`;
   console.log(
     table(
-      ["MiniLM, sentences/s", "median (least–most)", "of the bare loop", "aim"],
+      ["MiniLM, sentences/s", "median (least–most)", "of the bare loop", "must"],
       [
         [`bare Python loop, ${best.batch} at a time`, spread(rates.bare, 0), "", ""],
         [

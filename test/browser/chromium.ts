@@ -151,10 +151,17 @@ async function newPage(wire: Wire): Promise<Page> {
   return {
     complaints,
     async open(url) {
-      const loaded = new Promise<void>((resolve) => (onLoaded = resolve));
+      const nextLoad = () => new Promise<void>((resolve) => (onLoaded = resolve));
+      let loaded = nextLoad();
       const { errorText } = await send("Page.navigate", { url }, NavigatedSchema);
       if (errorText !== undefined) throw new Error(`${url}: ${errorText}`);
-      await loaded;
+      // The empty page before may tell of its own load late; what is asked of it may be lost with it.
+      const where = async () => evaluate("`${location.href} ${document.readyState}`").catch(() => "");
+      for (;;) {
+        await loaded;
+        loaded = nextLoad();
+        if ((await where()) === `${url} complete`) return;
+      }
     },
     evaluate,
     async type(id, text) {

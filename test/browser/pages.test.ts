@@ -143,7 +143,9 @@ describe("/docs/usage", () => {
 it("renders the document of the API", async () => {
   page = await browser.newPage();
   await page.open(`${stack.url}/docs`);
-  await expect.poll(() => page.evaluate("document.body.innerText")).toContain("/v1/predictions");
+  // Its script has megabytes.
+  const text = () => page.evaluate("document.body.innerText");
+  await expect.poll(text, { timeout: 60_000 }).toContain("/v1/predictions");
   expect(page.complaints).toEqual([]);
 });
 

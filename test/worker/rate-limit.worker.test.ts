@@ -6,7 +6,7 @@ import type { Judgement, PredictionCall, Reservation } from "../../plugins/kerne
 import type { ReservationEnd } from "../../plugins/kernel/reservations.ts";
 import { buildSnapshot } from "../../plugins/kernel/snapshot.ts";
 import { rateLimit } from "../../plugins/rate-limit/rate-limit.ts";
-import { allowanceService } from "../../src/allowance/service.ts";
+import { allowanceService } from "../../src/allowance/isolate-service.ts";
 import type { Env } from "../../src/env.ts";
 import { createServices } from "../../src/settings/services.ts";
 

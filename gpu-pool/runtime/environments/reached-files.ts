@@ -6,14 +6,14 @@
  * Sources: pip's documentation, "Configuration", "Requirements File Format" and `pip install`, `--find-links`; uv's,
  * "Settings" and "Environment variables".
  */
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { lstat, readdir, readFile, realpath, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join, relative, resolve } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { isWithin } from "../../transport/confined-file.ts";
+import { HashedFiles } from "./hashed-files.ts";
+import type { FileState } from "./hashed-files.ts";
 import { pathIn } from "./local-files.ts";
 
 /** Settings whose values are paths or addresses, several of them by spaces, commas or lines. */
@@ -26,7 +26,6 @@ const REMOTE = /^[a-z][a-z0-9+.-]*:\/\//i;
 /** More is not read to tell two hosts apart: reading it takes about as long as installing it. */
 const MOST_FILES = 5000;
 const MOST_BYTES = 4 * 1024 ** 3;
-const READ_BYTES = 1024 * 1024;
 /** Of a file of settings, or of a list: what is searched for paths, on the thread that keeps the pool's leases. */
 const MOST_TEXT_BYTES = 1024 * 1024;
 const MOST_LINE_CHARS = 4096;
@@ -38,9 +37,7 @@ export class NotComparable extends Error {
   override readonly name = "NotComparable";
 }
 
-type State = { size: number; mtimeMs: number; ino: number };
-/** Of large files, which don't change: their hashes by path. */
-const hashed = new Map<string, State & { sha256: string }>();
+const hashed = new HashedFiles();
 
 /**
  * Paths as they were written, and where they may start from. A relative one of a file of settings starts from its
@@ -121,7 +118,7 @@ export class ReachedFiles {
 
   /** `look`: what follows links, or doesn't. */
   async #folder(folder: string, look: typeof stat): Promise<string> {
-    const files: (State & { path: string })[] = [];
+    const files: (FileState & { path: string })[] = [];
     const visit = async (dir: string): Promise<void> => {
       for (const { name } of await readdir(dir, { withFileTypes: true })) {
         const path = join(dir, name);
@@ -139,20 +136,13 @@ export class ReachedFiles {
     return parts.toSorted().join("\n");
   }
 
-  async #hash(path: string, { size, mtimeMs, ino }: State): Promise<string> {
-    this.#bytes += size;
+  async #hash(path: string, state: FileState): Promise<string> {
+    this.#bytes += state.size;
     if (this.#bytes > MOST_BYTES)
       throw new NotComparable(
         `${path} and others have over ${MOST_BYTES} bytes, too many to compare with other hosts'`,
       );
-    const known = hashed.get(path);
-    if (known?.size === size && known.mtimeMs === mtimeMs && known.ino === ino) return known.sha256;
-    const hash = createHash("sha256");
-    for await (const part of createReadStream(path, { highWaterMark: READ_BYTES }))
-      if (Buffer.isBuffer(part)) hash.update(part);
-    const sha256 = hash.digest("hex");
-    hashed.set(path, { size, mtimeMs, ino, sha256 });
-    return sha256;
+    return hashed.sha256(path, state);
   }
 }
 

@@ -161,7 +161,9 @@ test("what can never be placed is refused with the reason", () => {
   expect(refusal({ bytes: 10 * 1024 ** 3 }, undefined, [resident])).toContain("4.0 GiB beside the pinned models");
   expect(refusal({})).toBeNull();
   const all = placed("other", "0", { bytes: 24 * 1024 ** 3 });
-  expect(refusal({ bytes: null }, undefined, [all])).toContain("beside the pinned models");
+  expect(refusal({ bytes: null }, undefined, [all])).toBe(
+    "an instance takes more than 0.0 GiB of a device, and the largest has 0.0 GiB beside the pinned models",
+  );
   expect(refusal({ bytes: null }, undefined, [resident])).toBeNull();
 });
 

@@ -26,7 +26,8 @@ export function refusalOf(
   const largest = Math.max(...well.map(leftOf));
   const beside = pinned.length === 0 ? "" : " beside the pinned models";
   const each = wanted === 1 ? "a device" : `each of ${wanted} devices`;
-  return `an instance takes ${gibibytes(need)} of ${each}, and the largest has ${gibibytes(largest)}${beside}`;
+  const takes = model.bytes === null ? `more than ${gibibytes(need - 1)}` : gibibytes(need);
+  return `an instance takes ${takes} of ${each}, and the largest has ${gibibytes(largest)}${beside}`;
 }
 
 /** What a device has beside these instances, whoever else is on it; Infinity where that isn't known. */

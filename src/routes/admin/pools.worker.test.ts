@@ -139,6 +139,10 @@ it("comes in pages", async () => {
   } while (cursor !== null);
   expect(seen.filter((session) => session.startsWith("session-page-"))).toHaveLength(3);
   expect(new Set(seen).size).toBe(seen.length);
+  expect((await list("?ended=true")).results.map(({ session }) => session)).not.toContain("session-page-0");
+  // The pools of a token that was revoked are nobody's.
+  expect((await call(`/admin/v1/pool-tokens/${id}`, { method: "DELETE", key })).ok).toBe(true);
+  expect((await list()).results.map(({ session }) => session)).not.toContain("session-page-0");
   expect((await callJson("/admin/v1/pools?limit=101", { key })).status).toBe(400);
   expect((await call("/admin/v1/pools")).status).toBe(401);
 });

@@ -78,6 +78,25 @@ describe("a canary", () => {
       expect((await ask("split", {}, path("split", `/versions/${ONE}/predictions`))).version).toBe(ONE);
   });
 
+  it("has usage of both versions counted once, as their pools told it", async () => {
+    await make("counted");
+    await put("counted", { canary: { version: TWO, percent: 50 } });
+    const told = { requests: 0, gpuUs: 0, versions: new Set<string>() };
+    while (told.requests < 8 || told.versions.size < 2) {
+      const { id, version } = await ask("counted");
+      const usage = { device: "cpu", queuedMs: 0, runMs: 1, gpuUs: 1000 + told.requests };
+      await pool.send(await pool.claim(id), { type: "succeeded", output: "done", usage });
+      told.requests += 1;
+      told.gpuUs += usage.gpuUs;
+      told.versions.add(version);
+    }
+    const read = async () => {
+      const { body } = await callJson("/v1/usage?by=month&model=trier/counted", { key: owner });
+      return (body["results"] as Record<string, unknown>[]).map(({ requests, gpu_us: us }) => [requests, us]);
+    };
+    await vi.waitFor(async () => expect(await read()).toEqual([[told.requests, told.gpuUs]]), WAIT);
+  });
+
   it("is drawn by a simulation as by the request itself", async () => {
     await make("simulated");
     await put("simulated", { canary: { version: TWO, percent: 50 } });

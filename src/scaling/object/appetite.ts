@@ -133,6 +133,11 @@ export class Appetite {
     if (heard.arrived > 0 || inSystem(demand) > 0) this.activeAtS = nowS;
   }
 
+  /** Seconds since it last waited, ran or arrived; 0 while it does. */
+  idleS(nowS: number): number {
+    return inSystem(this.#demand) > 0 ? 0 : nowS - this.activeAtS;
+  }
+
   /** What it needs of its class now. */
   need(nowS: number, served: Served, bounds: Bounds, known: KnownKind): ModelNeed {
     const kind = { ...known, billingS: known.billingS ?? this.#kind.billingS };

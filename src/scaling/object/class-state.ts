@@ -11,6 +11,7 @@ import { isWorking, paidForS } from "./machine.ts";
 import type { Machine } from "./machine.ts";
 import { choose, fitting } from "./offers.ts";
 import type { KnownOffer, Taken } from "./offers.ts";
+import type { Unrented } from "./spills.ts";
 import type { SpotLosses } from "./spot-losses.ts";
 
 const GIB = 1024 ** 3;
@@ -21,6 +22,8 @@ const EVERY_S = 1;
 const NEEDLESS_S = 30;
 /** What bringing one model back takes, where it isn't known. */
 const BRING_BACK_S = 30;
+/** What is handed to a pool is seen neither waiting nor running for a moment: a shorter silence is no end. */
+const HANDOVER_S = 5;
 
 export type Look = {
   nowS: number;
@@ -48,6 +51,8 @@ export type Decision = {
   rent: KnownOffer[];
   /** What stands against what is wanted; null: nothing. */
   problem: string | null;
+  /** Of the models, what was to be on machines that can't be rented. */
+  unrented: Unrented[];
 };
 
 export function settingsOf({ classes }: ScalingSettings, hardware: string): HardwareClass {
@@ -77,7 +82,7 @@ export class ClassState {
     const prices = [...offers, ...working].map(({ pricePerHourNano }) => pricePerHourNano);
     const increments = [...offers, ...working].map(({ billingIncrementS }) => billingIncrementS);
     const bootS = (look.bootMs ?? UNKNOWN_BOOT_S * 1000) / 1000;
-    const idleLimitS = own.keep_alive_s.max ?? Infinity;
+    const idleLimitS = Math.max(HANDOVER_S, own.keep_alive_s.max ?? Infinity);
     const needs = look.idleS > idleLimitS ? look.needs.map((need) => ({ ...need, machines: 0 })) : look.needs;
     const fleet = own.external
       ? look.standing.map((id) => standingMachine(id))
@@ -105,7 +110,9 @@ export class ClassState {
     );
     const mayStay = working.length <= Math.min(own.max, affordable(spending, price, aheadS));
     const plan = { ...planned, drain: mayStay ? this.#patient(planned.drain, fleet, nowS) : planned.drain };
-    const decision = own.external ? { plan, rent: [], problem: null } : this.#rent(plan, offers, own, look, why);
+    const decision = own.external
+      ? { plan, rent: [], problem: null, unrented: [] }
+      : this.#rent(plan, offers, own, look, why);
     this.last = decision;
     return decision;
   }
@@ -139,8 +146,10 @@ export class ClassState {
       return missing;
     };
     const missing = take(plan.order.spot, true) + take(plan.order.onDemand, false);
-    if (missing === 0) return { plan, rent, problem: null };
-    return { plan, rent, problem: why ?? "every offer that does was sold out, refused or failed lately" };
+    if (missing === 0) return { plan, rent, problem: null, unrented: [] };
+    const fresh = plan.placement.machines.filter(({ id }) => id === null);
+    const unrented = fresh.slice(-missing).flatMap(({ copies }) => copies);
+    return { plan, rent, problem: why ?? "every offer that does was sold out, refused or failed lately", unrented };
   }
 
   #machine(machine: Machine, look: Look, bootS: number): ClassMachine {

@@ -25,6 +25,32 @@ describe("from zero and back", () => {
     expect(world.made).toBe(1);
   });
 
+  it("wants a machine for as long as something waits, though none stays that is idle", () => {
+    const world = new World({ classes: { cpu: { keep_alive_s: { min: 0, max: 0 } } } });
+    world.arrive("local/echo");
+    world.run(1);
+    // The lane tells what has changed: nothing.
+    world.wallMs += 10_000;
+    world.core.tick();
+    expect(world.status().classes[0]?.wanted).toBe(1);
+  });
+
+  it("leaves no machine for what is handed over to its pool, and so neither waits nor runs for a moment", () => {
+    const world = new World({ classes: { cpu: { keep_alive_s: { min: 0, max: 0 } } } });
+    world.setupS = 10;
+    world.arrive("local/echo");
+    world.run(23);
+    const handedOver = world.jobs;
+    world.jobs = [];
+    world.run(4);
+    world.jobs = handedOver;
+    world.run(30);
+    expect(world.done).toHaveLength(1);
+    expect(world.made).toBe(1);
+    settle(world);
+    expect(world.names).toEqual([]);
+  });
+
   it("stays within its bounds under a burst, ends every prediction once, and comes back to min", () => {
     const world = new World({ classes: { cpu: { min: 1, max: 4, target_wait_s: 5 } } });
     world.run(400, (atS) => {
@@ -306,34 +332,5 @@ describe("low priority", () => {
     world.run(60);
     expect(world.done).toHaveLength(11);
     expect(world.made).toBe(2);
-  });
-});
-
-describe("what lanes are told", () => {
-  it("is when a machine serves: what its provider expects, then what a boot took before, less what is over of it", () => {
-    const world = new World();
-    const version = {
-      ...{ model: "local/echo", version: "v", waiting: { high: 0, normal: 1, low: 0 } },
-      ...{ waitingMs: 1, inFlight: 0, arrived: 0, started: 0, waitedMs: 0, ended: 0, endedMs: 0, sessions: [] },
-    };
-    let n = 0;
-    const comesInMs = () => {
-      n += 1;
-      return world.core.demand("other", { life: "x", n, versions: [version] }).versions[0]?.comesInMs ?? null;
-    };
-    world.arrive("local/echo");
-    world.run(2);
-    expect(comesInMs()).toBeNull();
-    world.expects = { expectedBootS: 40 };
-    world.run(3);
-    expect(comesInMs()).toBeGreaterThan(30_000);
-    expect(comesInMs()).toBeLessThanOrEqual(40_000);
-    world.run(30);
-    world.core.demand("other", { life: "x", n: (n += 1), versions: [] });
-    settle(world);
-    world.arrive("local/echo");
-    world.run(5);
-    expect(comesInMs()).toBeGreaterThan(10_000);
-    expect(comesInMs()).toBeLessThan(20_000);
   });
 });

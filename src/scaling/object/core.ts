@@ -27,8 +27,9 @@ import { Providers } from "./providers.ts";
 import type { ScalerStore } from "./rows.ts";
 import { Purse } from "./purse.ts";
 import { RentRecords, soleCause } from "./rent-records.ts";
-import { heldElsewhere, heldNeeds, onMachine, standingPools } from "./residents.ts";
+import { elsewhere, heldElsewhere, heldNeeds, onMachine, standingPools } from "./residents.ts";
 import { Sickness } from "./sickness.ts";
+import { Spills } from "./spills.ts";
 import { SpotLosses } from "./spot-losses.ts";
 import { resolve } from "./wishes.ts";
 import type { Resolved, Wish } from "./wishes.ts";
@@ -54,6 +55,7 @@ export class ScalerCore {
   readonly sickness: Sickness;
   readonly rents: RentRecords;
   readonly losses: SpotLosses;
+  readonly spills = new Spills();
   readonly classes = new Map<string, ClassState>();
   readonly appetites: Appetites;
   settings: ScalingSettings = defaultScaling;
@@ -219,7 +221,7 @@ export class ScalerCore {
   resolved(key: string, settings = this.settings): Resolved {
     const wish = this.#wishes.get(key);
     if (wish === undefined)
-      return { hardware: null, why: "its model is not known yet", targetS: null, min: 0, max: Infinity };
+      return { hardware: null, why: "its model is not known yet", targetS: null, min: 0, max: Infinity, others: [] };
     const home = this.#homes.get(key);
     const priceOf = (hardware: string): number =>
       hardware === home && this.#stays(hardware) ? 0 : this.#priceOf(hardware, settings);
@@ -256,10 +258,7 @@ export class ScalerCore {
   bootMs(hardware: string): number | null {
     const learned = this.learned.bootMs(hardware);
     if (learned !== null) return learned;
-    const offers = this.offers().filter((offer) => offer.hardware === hardware);
-    const [cheapest] = offers.toSorted((a, b) => a.pricePerHourNano - b.pricePerHourNano);
-    const expectedS = this.providers.all().find(({ name }) => name === cheapest?.provider)?.expectedBootS ?? null;
-    return expectedS === null ? null : expectedS * 1000;
+    return this.providers.expectedBootMs(hardware, this.#clock.mono());
   }
 
   /** Forgets a machine that only its provider could say is gone; a string: why not. Null: there is none. */
@@ -347,18 +346,16 @@ export class ScalerCore {
       ready: machines.filter((one) => one.session !== null && isWorking(one)).length,
       booting: machines.filter((one) => one.session === null && isWorking(one)).length,
     };
-    const needs = wanting.map(({ key, appetite, bounds }) =>
-      appetite.need(
-        nowS,
-        { ...serving, standing: own.external ? 0 : (standing.byKey.get(key) ?? 0) },
-        bounds,
-        this.#kind(hardware, key),
-      ),
-    );
+    const needs = wanting.map(({ key, appetite, bounds }) => {
+      const others = elsewhere(this, key, hardware);
+      const [ready, booting] = [serving.ready + others.ready, serving.booting + others.booting];
+      const served = { ready, booting, standing: own.external ? 0 : (standing.byKey.get(key) ?? 0) };
+      return appetite.need(nowS, served, bounds, this.#kind(hardware, key));
+    });
     needs.push(...heldNeeds(this, hardware, this.#wishes.values(), nowMs));
     const decision = state.decide({
       ...{ nowS, nowMs: this.billingMs(), settings: this.settings, offers: this.offers(), machines, needs },
-      idleS: nowS - Math.max(-Infinity, ...wanting.map(({ appetite }) => appetite.activeAtS)),
+      idleS: Math.min(Infinity, ...wanting.map(({ appetite }) => appetite.idleS(nowS))),
       spent: { ofClass: this.spentNano(hardware), inAll: this.spentNano() },
       bootMs: this.bootMs(hardware),
       isAvoided: this.book.isAvoided,
@@ -366,6 +363,7 @@ export class ScalerCore {
       onMachine: (machine) => onMachine(this, machine),
       standing: standing.all,
     });
+    this.spills.note(hardware, decision.unrented, (key) => this.resolved(key));
     const cause = soleCause(needs, machines, own.min);
     for (const offer of decision.rent)
       this.#store.rented(offer.currency, this.book.want(offer, decision.plan.why, cause));

@@ -85,6 +85,14 @@ export class Providers {
       .flatMap(({ name, offers }) => offers.map((offer) => ({ ...offer, provider: name })));
   }
 
+  /** What a boot takes, by the word of the provider with the cheapest offer; null: it says nothing. */
+  expectedBootMs(hardware: string, mono: number): number | null {
+    const offers = this.offers(mono).filter((offer) => offer.hardware === hardware);
+    const [cheapest] = offers.toSorted((a, b) => a.pricePerHourNano - b.pricePerHourNano);
+    const expectedS = this.#providers.get(cheapest?.provider ?? "")?.expectedBootS ?? null;
+    return expectedS === null ? null : expectedS * 1000;
+  }
+
   forget(mono: number, isNeeded: (name: string) => boolean): void {
     for (const { name, heardMono } of this.all())
       if (mono - heardMono > FORGET_MS && !isNeeded(name)) this.#providers.delete(name);

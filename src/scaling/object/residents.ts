@@ -7,10 +7,11 @@ import { isWorking } from "./machine.ts";
 import type { Machine } from "./machine.ts";
 import type { MachineBook } from "./machine-book.ts";
 import type { Sickness } from "./sickness.ts";
+import type { Spills } from "./spills.ts";
 import type { Resolved, Wish } from "./wishes.ts";
 
 type Here = { lanes: Lanes; book: MachineBook; appetites: Appetites };
-type Moving = Here & { sickness: Sickness; resolved(key: string): Resolved };
+type Moving = Here & { sickness: Sickness; spills: Spills; resolved(key: string): Resolved };
 
 /** Pools that nobody rented, as far as they serve these versions: how many of each, and their sessions. */
 export function standingPools({ lanes, book }: Here, keys: readonly string[]) {
@@ -41,6 +42,20 @@ export function onMachine({ lanes, appetites }: Here, { session }: Machine) {
   return { models, unfit, running, runningS };
 }
 
+/** Machines of other classes that serve a version, and those that boot for it because its own can't give them. */
+export function elsewhere({ lanes, book, spills }: Here & { spills: Spills }, key: string, own: string) {
+  const isOther = (machine: Machine | undefined): boolean =>
+    machine !== undefined && isWorking(machine) && machine.hardware !== own;
+  let [ready, booting] = [0, 0];
+  for (const { key: its, session } of lanes.sessions())
+    if (its === key && session.readyInMs === 0 && isOther(book.bySession(session.session))) ready += 1;
+  for (const hardware of new Set(spills.classesOf(key))) {
+    const there = book.all().filter((one) => one.hardware === hardware && isWorking(one) && one.readyAtMs === null);
+    booting += Math.min(spills.at(key, hardware).copies, there.length);
+  }
+  return { ready, booting };
+}
+
 /**
  * Machines of each class other than its own on which a version stays that has moved to another class: as many as still
  * serve it, until its own class has as many as it wants.
@@ -63,14 +78,24 @@ export function heldElsewhere({ lanes, book, appetites }: Here, key: string, own
   return held;
 }
 
-/** Keeps what versions that moved to another class still have of this one, and rents nothing. */
+/**
+ * What versions of other classes need of this one: what is left of those that moved to another, which is kept, and what
+ * the others can't give.
+ */
 export function heldNeeds(here: Moving, hardware: string, wishes: Iterable<Wish>, nowMs: number): ModelNeed[] {
   return [...wishes].flatMap(({ key, memoryBytes }) => {
-    const { hardware: its } = here.resolved(key);
+    const { hardware: its, max } = here.resolved(key);
     if (its === null || its === hardware || here.sickness.reason(key, nowMs) !== null) return [];
-    const count = heldElsewhere(here, key, its).get(hardware) ?? 0;
+    const heldBy = heldElsewhere(here, key, its);
+    const held = heldBy.get(hardware) ?? 0;
+    const { machines, copies } = here.spills.at(key, hardware);
+    // Its own class leaves out what is held, as far as it may have no more in all.
+    const heldInAll = [...heldBy.values()].reduce((sum, count) => sum + count, 0);
+    const leftOut = Math.max(0, Math.min(here.appetites.get(key)?.wanted ?? 0, max) - (max - heldInAll));
+    const more = copies === 0 ? 0 : Math.min(held, leftOut);
+    const count = Math.max(held, copies + more);
     if (count === 0) return [];
-    const nothing = { machines: 0, patientMachines: 0, swapS: 0, targetS: 0 };
-    return [{ model: key, ...nothing, memoryBytes, min: count, max: count }];
+    const nothing = { patientMachines: 0, swapS: 0, targetS: 0 };
+    return [{ model: key, ...nothing, machines: machines + more, memoryBytes, min: count, max: count }];
   });
 }

@@ -213,12 +213,17 @@ it("rents a machine for what waits, lets its pool in by a token of its own, drai
   await offer({ owner: "local", name: "scaled", version: VERSION });
   const key = await newKey("scaled-client");
   const provider = await FakeProvider.open("fake");
+  provider.says = { expectedBootS: 3600 };
   expect((await provider.sync()).reply.desired).toEqual([]);
 
   const held = provider.until((desired) => desired.length > 0);
   const created = await callJson("/v1/predictions", { key, body: { version: `local/scaled:${VERSION}`, input: {} } });
   expect(created.status).toBe(201);
   const [wanted] = await held;
+  const queue = async () => {
+    const { body } = await callJson(`/v1/predictions/${String(created.body["id"])}`, { key });
+    return body["queue"] as { eta_ms: number | null; estimate?: Record<string, number | null> };
+  };
   expect(wanted).toMatchObject({
     state: "running",
     offer: "small",
@@ -235,6 +240,12 @@ it("rents a machine for what waits, lets its pool in by a token of its own, drai
   provider.known = undefined;
   const again = (await provider.until((desired) => desired.length > 0))[0];
   expect(again).toEqual(wanted);
+
+  // Of a first cold start the provider's word is all that is known: the ETA has no set-up in it, and says so.
+  await expect.poll(async () => (await queue()).estimate).toMatchObject({ setup_ms: null, turn_ms: 0, most_ms: null });
+  const { eta_ms: etaMs, estimate } = await queue();
+  expect(etaMs).toBeGreaterThan(0);
+  expect(estimate?.["machine_ms"]).toBe(etaMs);
 
   provider.has(wanted);
   const pool = await connect(token, "session-of-machine");

@@ -114,6 +114,8 @@ function modelsOf(core: ScalerCore, nowMs: number): ModelStatus[] {
     const took =
       appetite.workS === null ? "none has ended yet" : `one takes ${appetite.workS.toFixed(2)} s of a machine`;
     const numbers = `${waiting} wait (something has for ${waitingS} s), ${running} run, ${took}, ${appetite.reasons.load.toFixed(2)} slots are kept busy by what arrives.`;
+    const elsewhere = [...new Set(core.spills.classesOf(key))].join(" and ");
+    const spilled = elsewhere === "" ? "" : ` What ${hardware} can't give is rented in ${elsewhere}.`;
     const stopped = core.sickness.reason(key, nowMs) ?? why;
     return {
       model: appetite.model,
@@ -123,7 +125,7 @@ function modelsOf(core: ScalerCore, nowMs: number): ModelStatus[] {
       waiting,
       waitingS,
       running,
-      why: stopped === null ? numbers : `${numbers} No machine is rented for it: ${stopped}.`,
+      why: stopped === null ? `${numbers}${spilled}` : `${numbers} No machine is rented for it: ${stopped}.`,
     };
   });
 }

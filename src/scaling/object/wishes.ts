@@ -26,6 +26,8 @@ export type Resolved = {
   targetS: number | null;
   min: number;
   max: number;
+  /** Classes that may run it as well, and that have or can have a machine; none where it names one. */
+  others: string[];
 };
 
 /** Classes that are set or offered, the cheapest first; and where the version was until now. */
@@ -40,21 +42,26 @@ export function resolve(wish: Wish, settings: ScalingSettings, { classes, home, 
     min: said.min ?? mins.reduce((sum, min) => sum + min, 0),
     max: said.max ?? (maxes.length > 0 ? maxes.reduce((sum, max) => sum + max, 0) : Infinity),
   };
-  const named = [said.hardware, ...wish.deployments.map(({ hardware }) => hardware), wish.hardware ?? undefined];
+  const names = [said.hardware, ...wish.deployments.map(({ hardware }) => hardware), wish.hardware ?? undefined];
   const owner = wish.model.split("/")[0] ?? "";
-  const candidates = [...named, settings.default_class].filter(
+  const candidates = [...names, settings.default_class].filter(
     (name): name is string => name !== undefined && classes.includes(name),
   );
   const isServed = (name: string): boolean => {
     const { owners = ["local"], lanes = ["default"] } = settings.classes[name] ?? {};
     return owners.includes(owner) && lanes.includes(wish.lane);
   };
-  const hardware = candidates.find(isServed) ?? homeOf(classes.filter(isServed), home, priceOf);
-  if (hardware !== undefined) return { ...bounds, hardware, why: null };
+  const named = candidates.find(isServed);
+  if (named !== undefined) return { ...bounds, hardware: named, why: null, others: [] };
+  const served = classes.filter(isServed);
+  const hardware = homeOf(served, home, priceOf);
+  const others = served.filter((name) => name !== hardware && priceOf(name) < Infinity);
+  if (hardware !== undefined)
+    return { ...bounds, hardware, why: null, others: others.toSorted((a, b) => priceOf(a) - priceOf(b)) };
   const [first] = [...candidates, ...classes];
   const why =
     first === undefined
       ? "there is no class of machines"
       : `no class has the owner ${owner} among its owners and the lane ${wish.lane} among its lanes`;
-  return { ...bounds, hardware: null, why };
+  return { ...bounds, hardware: null, why, others: [] };
 }

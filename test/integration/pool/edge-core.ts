@@ -15,10 +15,11 @@ import { ShardCore } from "../../../src/shard/core.ts";
 import { newRow } from "../../../src/shard/new-row.ts";
 import { entryOf } from "../../../src/shard/outgoing.ts";
 import { isFinished } from "../../../src/shard/row.ts";
-import type { Row } from "../../../src/shard/row.ts";
 import { defaultRules } from "../../../src/shard/rules.ts";
 import { memorySql } from "../../unit/memory-sql.ts";
 import { submission } from "../../unit/submission.ts";
+import { Tracked } from "./tracked.ts";
+import type { Submission } from "./tracked.ts";
 
 /** How often time alone is looked at. */
 const BEAT_MS = 20;
@@ -27,19 +28,6 @@ const UNANSWERED_MS = 500;
 /** Whoever is not the pool of a test. */
 const STRANGER = "a-stranger";
 
-export type Submission = {
-  lane: string;
-  stream: boolean;
-  /** It was lost once before, by another pool. */
-  alone: boolean;
-  startInMs: number;
-  endInMs: number;
-  /** Path of the blob that is its input. */
-  inputBlob?: string;
-  /** How long one run of it may take, by its deployment. */
-  runLimitMs?: number;
-};
-
 type Session = {
   probes: ReturnType<typeof createProbes>;
   lanes: string[];
@@ -47,63 +35,6 @@ type Session = {
   heardAt: number;
   isOver: boolean;
 };
-
-/** One prediction of a test, as its row has it; `events` are those that were stored, of all its claims. */
-export class Tracked {
-  readonly id: string;
-  readonly lane: string;
-  readonly inputBlob: string | undefined;
-  readonly events: PoolEvent[] = [];
-  readonly #row: () => Row;
-  readonly #startsBefore: number;
-
-  constructor(id: string, { lane, inputBlob, alone }: Submission, row: () => Row) {
-    this.id = id;
-    this.lane = lane;
-    this.inputBlob = inputBlob;
-    this.#row = row;
-    this.#startsBefore = alone ? 1 : 0;
-  }
-
-  get row(): Row {
-    return this.#row();
-  }
-
-  get token(): string | null {
-    return this.row.token;
-  }
-
-  get session(): string | null {
-    return this.row.session;
-  }
-
-  get nextSeq(): number {
-    return this.row.nextSeq;
-  }
-
-  /** Starts that were counted: by a claim, or by a `starting`. */
-  get starts(): number {
-    return this.row.attempt - this.#startsBefore;
-  }
-
-  /** The event that ended it, or one that stands for an end which the edge made itself; null while it hasn't ended, or when it was canceled. */
-  get terminal(): PoolEvent | null {
-    const { row } = this;
-    if (!isFinished(row.state) || row.state === "canceled") return null;
-    const last = this.events.findLast(({ type }) => type === "succeeded" || type === "failed");
-    if (row.state === "succeeded" || (last?.type === "failed" && last.error.message === row.error?.message))
-      return last ?? null;
-    const { code = "", message = "" } = row.error ?? {};
-    return {
-      id: row.id,
-      token: "",
-      seq: -1,
-      type: "failed",
-      kind: code === "timed_out" ? "timeout" : "model",
-      error: { code, message },
-    };
-  }
-}
 
 export class EdgeCore {
   readonly predictions = new Map<string, Tracked>();
@@ -131,6 +62,11 @@ export class EdgeCore {
     this.#beat.unref();
   }
 
+  /** What was reserved for predictions that have ended. */
+  get settlement(): ShardCore["settlement"] {
+    return this.#shard.settlement;
+  }
+
   close(): void {
     clearInterval(this.#beat);
   }
@@ -144,6 +80,7 @@ export class EdgeCore {
       startTimeoutMs: startInMs,
       totalTimeoutMs: endInMs,
       runLimitMs: more.runLimitMs,
+      ...more.money,
     };
     let reservation: Reservation = { outcome: "waits" };
     // What was lost before never takes the short way.

@@ -19,10 +19,10 @@ import type { IntervalsRequest } from "../../../src/contract/usage.ts";
 import { jobOf } from "../../../src/lane/job-of.ts";
 import type { LaneEntry } from "../../../src/lane/types.ts";
 import { EdgeCore } from "./edge-core.ts";
-import type { Submission, Tracked } from "./edge-core.ts";
+import type { Submission, Tracked } from "./tracked.ts";
 import type { PushedFiles } from "../../pushed-files.ts";
 
-export type { Submission, Tracked } from "./edge-core.ts";
+export type { Submission, Tracked } from "./tracked.ts";
 
 export type Behaviour = {
   /** How often a log holds each record. */
@@ -317,6 +317,7 @@ export async function startFakeEdge(
       });
     },
     cancel: ({ id }: Tracked) => core.cancel(id),
+    settlement: core.settlement,
     tell: (message: EdgeMessage) => core.tell(message),
     /** From now on lanes release their jobs into a real Kafka. */
     moveToKafka(): void {

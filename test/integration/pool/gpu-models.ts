@@ -141,6 +141,10 @@ export const gpuModels = {
   "gpu-huge": onGpu(5000, 5000),
   "gpu-small": onGpu(200, null),
   "gpu-wide": model(allocating(500), "build:\n  gpu: true\nedgeplane:\n  devicesPerInstance: 2\n"),
+  "gpu-told": model(
+    allocating(100),
+    `build:\n  gpu: true\nedgeplane:\n  instances: {count: 1, devices: [1]}\n  deviceMemoryBytes: ${100 * 1024 * 1024}\n`,
+  ),
   "gpu-pinned": model(
     allocating(700),
     `build:\n  gpu: true\nedgeplane:\n  pinned: true\n  deviceMemoryBytes: ${700 * 1024 * 1024}\n`,

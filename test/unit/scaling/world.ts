@@ -78,6 +78,8 @@ export class World {
   /** What its provider says that a boot takes. */
   expects: Pick<SyncRequest, "expectedBootS"> = {};
   slots = 1;
+  /** Which models run on machines of which offers. */
+  runsOn: (model: string, offerId: string) => boolean = () => true;
   wallMs = T0;
   #refused: SyncRequest["refused"] = [];
   readonly #tally = new Tally();
@@ -231,7 +233,7 @@ export class World {
       let free = this.slots - this.jobs.filter(({ on }) => on === machine.name).length;
       for (const job of this.jobs) {
         if (free === 0) break;
-        if (job.on !== null || job.model === this.faults.sick) continue;
+        if (job.on !== null || job.model === this.faults.sick || !this.runsOn(job.model, machine.offer)) continue;
         this.#tally.start(job, machine.name, this.nowS);
         free -= 1;
       }
@@ -249,8 +251,8 @@ export class World {
       const own = this.jobs.filter((job) => job.model === model);
       const waiting = own.filter(({ on }) => on === null);
       const isSick = model === this.faults.sick;
-      const sessions = [...this.real.values()].flatMap(({ name, session, isDraining }) => {
-        if (session === null || isDraining) return [];
+      const sessions = [...this.real.values()].flatMap(({ name, offer: id, session, isDraining }) => {
+        if (session === null || isDraining || !this.runsOn(model, id)) return [];
         const isSettingUp = isSick && this.nowS - (this.#connectedS.get(session) ?? 0) < (this.faults.sickAfterS ?? 0);
         const inFlight = isSettingUp ? waiting.length : own.filter(({ on }) => on === name).length;
         const problem = isSick && !isSettingUp ? "no module named torch" : null;
