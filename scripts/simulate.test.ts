@@ -36,6 +36,7 @@ it("prints the table, writes the report, and says the same again", () => {
   };
   const first = run("a");
   expect(first).toContain("arrivals, m: boot 20 s, 1 slot");
+  expect(first).toContain("| missed | how many;");
   expect(readFileSync(join(dir, "a", "report.html"), "utf8")).toContain("<svg");
   expect(readFileSync(join(dir, "a", "report.json"), "utf8")).toContain('"rule": "Edgeplane"');
   expect(run("b")).toBe(first);
