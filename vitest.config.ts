@@ -44,7 +44,7 @@ const UNITS_AT_LENGTH = [
   "scripts/lib/plugin-hosts.test.ts",
   "scripts/lib/usage-sink/sink.test.ts",
   "src/ledger/limits.test.ts",
-  "src/scaling/object/sick-providers.test.ts",
+  "src/scaling/object/{light-traffic,sick-providers}.test.ts",
   "scripts/simulate.test.ts",
 ];
 /** Random runs of which `npm test` makes some: CI makes more of them, with another seed. */
