@@ -249,7 +249,7 @@ function anonymous(text: string): string {
  * Queries whose answers an isolate remembers, each for a time of its own: in a row of calls, one of two may be due
  * again.
  */
-const REMEMBERED = /^DB SELECT .*\b(?:FROM|JOIN) (?:models|versions|api_keys|deployments)\b/s;
+const REMEMBERED = /^DB SELECT .*\b(?:FROM|JOIN) (?:models|versions|api_keys|deployments|canaries)\b/s;
 
 function unremembered(calls: Record<string, number>): Record<string, number> {
   return Object.fromEntries(Object.entries(calls).filter(([name]) => !REMEMBERED.test(name)));

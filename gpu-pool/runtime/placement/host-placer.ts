@@ -216,7 +216,7 @@ export class HostPlacer {
     this.changed();
   }
 
-  /** Its load ran out of memory. Whether it may be tried again: with its smallest device whole, then with larger ones. */
+  /** Its load ran out of memory. Whether it may be tried again: with whole devices, then with larger ones. */
   ranOut(placeable: Placeable, instance: PlaceableInstance): boolean {
     const known = this.#known.get(placeable);
     if (known === undefined) return false;
@@ -226,7 +226,8 @@ export class HostPlacer {
       ({ id, memoryBytes }) => instance.devices.includes(id) && memoryBytes !== null,
     );
     const sizes = devices.map((device) => leftBeside(device, pinned));
-    const hadAll = devices.some((device) => own >= leftBeside(device, pinned) - device.foreignBytes);
+    const isShared = this.#neighbours(instance).some(({ name }) => pinned.every(({ id }) => id !== name));
+    const hadAll = !isShared && devices.some((device) => own >= leftBeside(device, pinned) - device.foreignBytes);
     if (sizes.length === 0) return false;
     if (hadAll) known.memory.exceeds(Math.min(...sizes));
     else known.memory.ranOut();

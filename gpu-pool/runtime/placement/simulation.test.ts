@@ -50,7 +50,7 @@ function specOf(drawn: typeof spec extends fc.Arbitrary<infer T> ? T : never, ca
   return { bytes, hint, loadMs, runMs, count, devicesPerInstance, pinned };
 }
 
-/** A process that spans cards has one number for all of them: what one card holds beyond what is known raises it on all. */
+/** A process that spans cards has one number for all: what one card holds beyond what is known raises it on each. */
 function isSpanned(host: FakeHost, card: string): boolean {
   return host.models.some(({ instances }) =>
     instances.some(({ devices }) => devices.length > 1 && devices.includes(card)),
@@ -70,6 +70,19 @@ function check(host: FakeHost): void {
     if (host.setAside(id) > size + 1e-9) throw new Error(`${host.setAside(id)} set aside on card ${id} of ${size}`);
   }
 }
+
+const small = { share: 1, devices: 1, honesty: "hint", loadMs: 10, runMs: 1, count: 1, pinned: false };
+/** A model takes more of the larger card than is known yet, when one that spans both loads: its size is not to blame. */
+const blamed = {
+  sizes: [24, 8],
+  specs: [
+    { ...small, honesty: "none", loadMs: 512 },
+    { ...small, share: 80, honesty: "none", loadMs: 20 },
+    { ...small, share: 63, devices: 2, honesty: "generous" },
+    small,
+  ],
+  happenings: [0, 1, 2, 3, 0].map((model) => ({ afterMs: 0, model, what: "job" })),
+};
 
 test("over random days no job is lost or runs twice, no memory is given away twice, and nobody waits for ever", async () => {
   let evictedAndBack = 0;
@@ -106,7 +119,7 @@ test("over random days no job is lost or runs twice, no memory is given away twi
         host.loads - host.ranOut - host.models.reduce((sum, { spec }) => sum + spec.count, 0),
       );
     }),
-    { numRuns: DAYS, seed: SEED },
+    { numRuns: DAYS, seed: SEED, examples: [[blamed]] },
   );
   expect(evictedAndBack).toBeGreaterThan(0);
 });
