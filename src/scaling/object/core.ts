@@ -204,7 +204,9 @@ export class ScalerCore {
       sinceStartMs: this.#clock.mono(),
     });
     this.#prices = new Map();
-    for (const hardware of this.#hardware()) this.#decide(hardware, nowMs);
+    const classes = this.#hardware();
+    this.spills.keepOf(classes);
+    for (const hardware of classes) this.#decide(hardware, nowMs);
     this.#prices = null;
     this.appetites.save(nowMs, () => !this.isActive);
     this.#clock.expectLooks(this.isActive);
