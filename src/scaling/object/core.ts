@@ -154,9 +154,9 @@ export class ScalerCore {
     if (!this.isOn) return { everyMs: ASK_EVERY_MS, versions: [] };
     const nowS = this.#clock.seconds();
     this.#noteLane(lane);
-    for (const { demand, heard } of this.lanes.hear(lane, report)) {
+    for (const { demand, heard, shares } of this.lanes.hear(lane, report)) {
       const key = keyOf(demand);
-      this.#appetite(key, demand)?.hear(nowS, demand, heard);
+      this.#appetite(key, demand)?.hear(nowS, demand, heard, shares);
       if (heard.arrived > 0) this.#store.arrived(key, this.#clock.wall(), heard.arrived);
       for (const { session, readyInMs, problem } of demand.sessions) {
         if (problem !== null)
