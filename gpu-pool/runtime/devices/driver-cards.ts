@@ -16,7 +16,7 @@ export type DriverCard = { uuid: string; name: string };
  */
 export async function askDriver(root = "/"): Promise<DriverCard[]> {
   const folder = join(root, "proc/driver/nvidia/gpus");
-  const names = await readdir(folder).catch(() => []);
+  const names = await readdir(folder).catch((): string[] => []);
   const cards = await Promise.all(names.toSorted().map(async (name) => cardAt(join(folder, name), root)));
   return cards.filter((card) => card !== null);
 }
