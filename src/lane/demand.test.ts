@@ -74,6 +74,13 @@ describe("what the scaler answers", () => {
     expect(place()).toMatchObject({ position: null, etaMs: null });
   });
 
+  it("has no ETA where the scaler still runs the release before, which tells no parts of it", () => {
+    const { clock, lane, place } = setUp();
+    lane.offer([entry("1")]);
+    noteComing(lane, [{ ...VERSION, refused: null }], clock.now);
+    expect(place()).toMatchObject({ position: null, etaMs: null });
+  });
+
   it("fails what waits for a version that no machine is rented for, with the reason, unless a pool serves it", () => {
     const { clock, lane, tell } = setUp();
     lane.offer([entry("1")]);

@@ -204,6 +204,7 @@ export class ScalerCore {
       sinceStartMs: this.#clock.mono(),
     });
     this.#prices = new Map();
+    this.spills.keep(this.#hardware());
     for (const hardware of this.#hardware()) this.#decide(hardware, nowMs);
     this.#prices = null;
     this.appetites.save(nowMs, () => !this.isActive);
@@ -352,10 +353,11 @@ export class ScalerCore {
       const served = { ready, booting, standing: own.external ? 0 : (standing.byKey.get(key) ?? 0) };
       return appetite.need(nowS, served, bounds, this.#kind(hardware, key));
     });
-    needs.push(...heldNeeds(this, hardware, this.#wishes.values(), nowMs));
+    const held = heldNeeds(this, hardware, this.#wishes.values(), nowMs);
+    needs.push(...held);
     const decision = state.decide({
       ...{ nowS, nowMs: this.billingMs(), settings: this.settings, offers: this.offers(), machines, needs },
-      idleS: Math.min(Infinity, ...wanting.map(({ appetite }) => appetite.idleS(nowS))),
+      idleS: Math.min(Infinity, ...held.map(() => 0), ...wanting.map(({ appetite }) => appetite.idleS(nowS))),
       spent: { ofClass: this.spentNano(hardware), inAll: this.spentNano() },
       bootMs: this.bootMs(hardware),
       isAvoided: this.book.isAvoided,

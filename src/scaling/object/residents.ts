@@ -80,7 +80,7 @@ export function heldElsewhere({ lanes, book, appetites }: Here, key: string, own
 
 /**
  * What versions of other classes need of this one: what is left of those that moved to another, which is kept, and what
- * the others can't give.
+ * the others can't give. None is of a version that has no work.
  */
 export function heldNeeds(here: Moving, hardware: string, wishes: Iterable<Wish>, nowMs: number): ModelNeed[] {
   return [...wishes].flatMap(({ key, memoryBytes }) => {
