@@ -40,10 +40,7 @@ export type DemandReply = {
   versions: {
     model: string;
     version: string;
-    /**
-     * Until a machine serves that is, or would be, rented for it, as `ColdStart` has it; null: nobody knows. A scaler
-     * that still runs the release before doesn't say it.
-     */
+    /** Until a machine serves that is, or would be, rented for it, as `ColdStart` has it; null: nobody knows. */
     coldStart?: { machineMs: number; setupMs: number | null; leastMs: number; mostMs: number | null } | null;
     /** Why no machine is rented for it. */
     refused: string | null;

@@ -179,6 +179,9 @@ async function newPage(wire: Wire): Promise<Page> {
     async asPhone(width) {
       const screen = { width, height: 2 * width, deviceScaleFactor: 2, mobile: true };
       await send("Emulation.setDeviceMetricsOverride", screen, z.unknown());
+      // What is clicked must be where it stays: the page hears of its screen after the answer.
+      const hears = `const look = () => (screen.width === ${width} ? resolve() : setTimeout(look, 10)); look();`;
+      await evaluate(`new Promise((resolve) => { ${hears} })`);
     },
     async saveIn(downloadPath) {
       await wire.send("Browser.setDownloadBehavior", { behavior: "allow", downloadPath }, z.unknown());

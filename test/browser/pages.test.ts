@@ -131,8 +131,11 @@ describe("/docs/usage", () => {
 
   it("fits a phone, however many columns are shown", async () => {
     await page.asPhone(PHONE_PX);
-    for (const name of ["key", "device", "deployment", "phase"]) await page.click(`#group-${name}`);
+    const more = ["key", "device", "deployment", "phase"];
+    for (const name of more) await page.click(`#group-${name}`);
     await ask(keys.first);
+    const titles = "[...document.querySelectorAll('#sums th')].map((one) => one.innerText.toLowerCase())";
+    expect(await page.evaluate(titles)).toEqual(expect.arrayContaining(["model", ...more]));
     expect(await models()).toEqual(new Set(["local/hello-world", "local/stream-words"]));
     expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(PHONE_PX);
     expect(await page.evaluate("visualViewport.scale")).toBe(1);

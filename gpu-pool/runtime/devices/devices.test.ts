@@ -213,12 +213,12 @@ test("a model that fits only on a card that comes and goes waits for it no longe
 const inDriver = (uuid: string, minor: number, more = ""): string =>
   `Model: \t\t NVIDIA L4\nIRQ:   \t\t 18\nGPU UUID: \t ${uuid}\nBus Location: \t 0000:0${minor}:00.0\nDevice Minor: \t ${minor}\n${more}`;
 
-test("the driver tells of the cards that this process may open, that have started and are not excluded", async () => {
+test("the driver tells, in the order of the bus, of cards that may be opened, have started and are not excluded", async () => {
   const root = mkdtempSync(join(folder, "root-"));
   expect(await askDriver(root)).toEqual([]);
   const infos = [
-    inDriver("GPU-0a", 0),
-    inDriver("GPU-1b", 1),
+    inDriver("GPU-1b", 0),
+    inDriver("GPU-0a", 1),
     inDriver("GPU-????????-????", 2),
     inDriver("GPU-3d", 3, "GPU Excluded: \t Yes\n"),
     inDriver("GPU-4e", 4),
@@ -231,8 +231,8 @@ test("the driver tells of the cards that this process may open, that have starte
     if (minor !== 4) writeFileSync(join(root, `dev/nvidia${minor}`), "");
   });
   expect(await askDriver(root)).toEqual([
-    { uuid: "GPU-0a", name: "NVIDIA L4" },
     { uuid: "GPU-1b", name: "NVIDIA L4" },
+    { uuid: "GPU-0a", name: "NVIDIA L4" },
   ]);
 });
 
@@ -240,12 +240,31 @@ test("a first list that is short hides no card that the driver has: it is awaite
   const { host, watch, problems } = makeHost({ ofDriver: ["GPU-0", "GPU-1"] });
   host.text = line(0);
   await watch.look();
-  const missing = "GPU GPU-1 is missing: the driver has it, and nvidia-smi does not name it";
-  expect(problems()).toEqual({ "0": null, "GPU-1": missing });
+  const missing = "GPU 1 is missing: the driver has it, and nvidia-smi does not name it";
+  expect(problems()).toEqual({ "0": null, "1": missing });
   expect(watch.report.cuda[1]?.isAwaited).toBe(true);
   host.text = line(0) + line(1);
   await watch.look();
   expect(problems()).toEqual({ "0": null, "1": null });
+});
+
+test("a pool that is to use the card that a first list lacks waits for it by its number", async () => {
+  const { host, watch, problems } = makeHost({ visible: "1", ofDriver: ["GPU-0", "GPU-1"] });
+  host.text = line(0);
+  await watch.look();
+  expect(watch.refusal).toBeNull();
+  expect(problems()["1"]).toContain("GPU 1 is missing");
+  host.text = line(0) + line(1);
+  await watch.look();
+  expect(problems()).toEqual({ "1": null });
+});
+
+test("a card that was not named yet goes by its uuid where those that are named are numbered otherwise", async () => {
+  const { host, watch, problems } = makeHost({ ofDriver: ["GPU-0", "GPU-1"] });
+  host.text = line(0, "GPU-1");
+  await watch.look();
+  const missing = "GPU GPU-0 is missing: the driver has it, and nvidia-smi does not name it";
+  expect(problems()).toEqual({ "0": null, "GPU-0": missing });
 });
 
 test("a driver none of whose cards is named tells of another host", async () => {

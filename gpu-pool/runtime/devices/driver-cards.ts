@@ -10,12 +10,15 @@ import { join } from "node:path";
 
 export type DriverCard = { uuid: string; name: string };
 
-/** Never throws: where there is no such driver, there are none. `root`: in place of `/`. */
+/**
+ * In the order of their PCI addresses, by which `nvidia-smi` numbers them. Never throws: where there is no such driver,
+ * there are none. `root`: in place of `/`.
+ */
 export async function askDriver(root = "/"): Promise<DriverCard[]> {
   const folder = join(root, "proc/driver/nvidia/gpus");
-  const names = await readdir(folder).catch(() => []);
-  const cards = await Promise.all(names.map(async (name) => cardAt(join(folder, name), root)));
-  return cards.filter((card) => card !== null).toSorted((one, other) => (one.uuid < other.uuid ? -1 : 1));
+  const names = await readdir(folder).catch((): string[] => []);
+  const cards = await Promise.all(names.toSorted().map(async (name) => cardAt(join(folder, name), root)));
+  return cards.filter((card) => card !== null);
 }
 
 async function cardAt(folder: string, root: string): Promise<DriverCard | null> {

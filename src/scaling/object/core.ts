@@ -27,7 +27,7 @@ import { Providers } from "./providers.ts";
 import type { ScalerStore } from "./rows.ts";
 import { Purse } from "./purse.ts";
 import { RentRecords, soleCause } from "./rent-records.ts";
-import { elsewhere, heldElsewhere, heldNeeds, onMachine, standingPools } from "./residents.ts";
+import { elsewhere, heldElsewhere, heldNeeds, idleSOf, onMachine, standingPools } from "./residents.ts";
 import { Sickness } from "./sickness.ts";
 import { Spills } from "./spills.ts";
 import { SpotLosses } from "./spot-losses.ts";
@@ -204,7 +204,7 @@ export class ScalerCore {
       sinceStartMs: this.#clock.mono(),
     });
     this.#prices = new Map();
-    this.spills.keep(this.#hardware());
+    this.spills.keepOf(this.#hardware());
     for (const hardware of this.#hardware()) this.#decide(hardware, nowMs);
     this.#prices = null;
     this.appetites.save(nowMs, () => !this.isActive);
@@ -357,7 +357,7 @@ export class ScalerCore {
     needs.push(...held);
     const decision = state.decide({
       ...{ nowS, nowMs: this.billingMs(), settings: this.settings, offers: this.offers(), machines, needs },
-      idleS: Math.min(Infinity, ...held.map(() => 0), ...wanting.map(({ appetite }) => appetite.idleS(nowS))),
+      idleS: idleSOf(wanting, held, nowS),
       spent: { ofClass: this.spentNano(hardware), inAll: this.spentNano() },
       bootMs: this.bootMs(hardware),
       isAvoided: this.book.isAvoided,

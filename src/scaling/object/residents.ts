@@ -1,6 +1,7 @@
 /** Which models run where, by what lanes tell of sessions. */
 import type { ModelNeed } from "../placement.ts";
 import { inSystem } from "./appetite.ts";
+import type { Appetite } from "./appetite.ts";
 import type { Appetites } from "./appetites.ts";
 import type { Lanes } from "./lanes.ts";
 import { isWorking } from "./machine.ts";
@@ -80,7 +81,7 @@ export function heldElsewhere({ lanes, book, appetites }: Here, key: string, own
 
 /**
  * What versions of other classes need of this one: what is left of those that moved to another, which is kept, and what
- * the others can't give. None is of a version that has no work.
+ * the others can't give.
  */
 export function heldNeeds(here: Moving, hardware: string, wishes: Iterable<Wish>, nowMs: number): ModelNeed[] {
   return [...wishes].flatMap(({ key, memoryBytes }) => {
@@ -98,4 +99,10 @@ export function heldNeeds(here: Moving, hardware: string, wishes: Iterable<Wish>
     const nothing = { patientMachines: 0, swapS: 0, targetS: 0 };
     return [{ model: key, ...nothing, machines: machines + more, memoryBytes, min: count, max: count }];
   });
+}
+
+/** Seconds since a class was last of use to its own versions; 0 while it gives what other classes can't. */
+export function idleSOf(own: readonly { appetite: Appetite }[], held: readonly ModelNeed[], nowS: number): number {
+  if (held.some(({ machines }) => machines > 0)) return 0;
+  return Math.min(Infinity, ...own.map(({ appetite }) => appetite.idleS(nowS)));
 }

@@ -80,17 +80,21 @@ it("takes the class after the next where that is sold out, too, and restarts wit
   expect(there(world)).toEqual(["cpu ready", "nvidia-a100 ready"]);
 });
 
-it("forgets what a class could not give once nobody offers it, and no machine of it is left", () => {
+it("keeps nothing for a class that is offered no longer and has no machine left", () => {
   const world = partlySoldOut();
-  world.arrive("local/echo", 2, 300);
-  world.run(60);
-  expect(there(world)).toContain(`${T4} ready`);
-  world.offers = [offer("dear", { hardware: T4 })];
-  for (const { name } of [...world.real.values()].filter((one) => one.offer === "cheap")) world.kill(name);
-  world.run(60);
-  world.offers.push(offer("new", { hardware: "nvidia-l4", pricePerHourNano: 0.05e9 }));
-  for (let n = 0; n < 90 && world.core.book.size > 0; n += 1) world.run(10);
-  expect(world.done).toHaveLength(2);
+  // The cheap class is gone for good while it lacks two, and then another one becomes the cheapest.
+  world.arrive("local/echo", 3, 600);
+  world.run(8);
+  expect(new Set(there(world))).toEqual(new Set(["cpu booting", `${T4} booting`]));
+  const dear = offer("dear", { hardware: T4 });
+  world.offers = [dear];
+  world.kill([...world.real.values()].find((one) => one.offer === "cheap")?.name ?? "");
+  world.run(15);
+  expect(there(world).join()).not.toContain("cpu");
+  world.offers = [dear, offer("new", { hardware: "nvidia-l4", pricePerHourNano: 0.5e9 })];
+  world.run(15);
+  world.jobs = [];
+  for (let n = 0; n < 60 && world.core.book.size > 0; n += 1) world.run(10);
   expect(world.names).toEqual([]);
 });
 

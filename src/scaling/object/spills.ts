@@ -25,8 +25,8 @@ export class Spills {
     else this.#from.set(from, spills);
   }
 
-  /** Classes that are looked at no more, since nobody offers them, can't give anything either. */
-  keep(classes: readonly string[]): void {
+  /** Forgets what other classes than these can't give: nobody asks them any longer. */
+  keepOf(classes: readonly string[]): void {
     for (const from of this.#from.keys()) if (!classes.includes(from)) this.#from.delete(from);
   }
 
