@@ -242,6 +242,17 @@ test("what came in part of a model that went counts, and goes first; what a pool
   expect(await Promise.all(files.map(async (content) => one.contents.has(content)))).toEqual([true, false, true, true]);
 });
 
+test("what came in part counts by what was written of it, not by what the disk set aside", async () => {
+  const [a, b] = ["a", "b"].map((name) => only(contentsOf({ [name]: large() }))) as [Content, Content];
+  const begun = randomBytes(2 * 1024 * 1024 + 1);
+  await killedAfter(b, begun);
+  const one = pool(root, a.bytes + begun.length);
+  await one.ensure([a]);
+  expect(await readdir(join(root, "partial"))).toEqual([b.id]);
+  await pool(root, a.bytes + begun.length - 1).ensure([only(contentsOf({ small: "x" }))]);
+  expect(await readdir(join(root, "partial"))).toEqual([]);
+});
+
 test("of many large files only some are open at a time", async () => {
   const many = Array.from({ length: 50 }, (_, index) => Buffer.alloc(1024 * 1024 + 1, index));
   const contents = contentsOf(Object.fromEntries(many.map((bytes, index) => [`shard-${index}`, bytes])));

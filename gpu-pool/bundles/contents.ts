@@ -45,6 +45,10 @@ export function ownId(owner: string, sha256: string): string {
 /** A file of the cache; `remove` answers whether it went. */
 type Found = { size: number; usedMs: number; remove(): Promise<boolean> };
 
+/** What was written of a file: one may have holes, and a disk rounds up, or sets aside what may still come. */
+const writtenBytes = ({ size, blocks }: { size: number; blocks: number }): number =>
+  Math.min(size, blocks * BLOCK_BYTES);
+
 const isUnlinked = ({ links }: { links: number }): boolean => links === 1;
 
 const sha256Of = (text: string): string => createHash("sha256").update(text).digest("hex");
@@ -89,7 +93,7 @@ export class Contents {
     let sum = 0;
     for (const content of contents) {
       const stats = await stat(this.partialOf(content)).catch(() => null);
-      sum += Math.min(content.bytes, (stats?.blocks ?? 0) * BLOCK_BYTES);
+      if (stats !== null) sum += Math.min(content.bytes, writtenBytes(stats));
     }
     return sum;
   }
@@ -154,12 +158,12 @@ export class Contents {
         const path = this.partialOf({ id });
         const stats = await stat(path).catch(() => null);
         if (stats === null) return [];
-        const size = stats.blocks * BLOCK_BYTES;
         const remove = async () =>
           this.#ifNobodyFetches(id, async () => {
             for (const name of [path, `${path}.json`]) await rm(name, { force: true });
           });
-        return { size, usedMs: stats.mtimeMs, isFree: await this.#ifNobodyFetches(id, async () => {}), remove };
+        const isFree = await this.#ifNobodyFetches(id, async () => {});
+        return { size: writtenBytes(stats), usedMs: stats.mtimeMs, isFree, remove };
       }),
     );
     return found.flat();
