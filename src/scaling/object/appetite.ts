@@ -2,7 +2,8 @@
  * How many machines one version of a model would have: what its lane tells, handed to its policy in the policy's terms.
  *
  * A lane tells device time, which is a share of a batch, or a slot's. How much of it a machine serves in a second is
- * measured while predictions wait, and corrects what a prediction is taken to take.
+ * measured while predictions wait, and corrects what a prediction is taken to take. Of a machine that serves several
+ * models, that share counts which the model has of what runs there.
  */
 import type { VersionDemand } from "../demand.ts";
 import type { Memory } from "../memory.ts";
@@ -44,8 +45,11 @@ export class Appetite {
   #kind: Kind;
   #demand: VersionDemand | null = null;
   #heardAtS: number | null = null;
+  /** Device time of what ended while more waited than the machines could begin, and the time of these machines. */
   #busyS = 0;
   #readyS = 0;
+  /** Machines that it had when it was heard last. */
+  #had = 0;
   #meanS: number | null = null;
   #wanted = 0;
   /** Machines for what could wait, and can't any longer. */
@@ -116,12 +120,16 @@ export class Appetite {
     return this.#meanS;
   }
 
-  /** News of its lane. `heard`: what happened since the last. */
-  hear(nowS: number, demand: VersionDemand, heard: Heard): void {
+  /**
+   * News of its lane. `heard`: what happened since the last. `shares`: machines that it has, of those where others are
+   * too its share of what runs there.
+   */
+  hear(nowS: number, demand: VersionDemand, heard: Heard, shares: number): void {
     const before = this.#demand;
     this.#demand = demand;
     if (heard.arrived > 0 || heard.ended > 0) this.#hasLearned = true;
     this.#measure(nowS, before, heard);
+    this.#had = shares;
     for (let n = Math.min(MAX_HEARD, heard.arrived); n > 0; n -= 1) this.#policy.arrived(nowS);
     const waitS = heard.started === 0 ? 0 : heard.waitedMs / heard.started / 1000;
     for (let n = Math.min(MAX_HEARD, heard.started); n > 0; n -= 1) this.#policy.started(nowS, waitS);
@@ -191,20 +199,21 @@ export class Appetite {
     }
     const elapsedS = nowS - (this.#heardAtS ?? nowS);
     this.#heardAtS = nowS;
-    const ready = sessions.filter(({ readyInMs }) => readyInMs === 0).length;
-    const isFull = waitingOf(before) > 0 && waitingOf(this.#demand) > 0;
-    if (!isFull || ready === 0 || elapsedS <= 0) return;
+    // The end that lets the last one begin belongs to the time in which it waited.
+    const isBusyStill = waitingOf(this.#demand) > 0 || !sessions.some(({ startNow }) => startNow > 0);
+    const isFull = waitingOf(before) > 0 && isBusyStill;
+    if (!isFull || this.#had === 0 || elapsedS <= 0) return;
     this.#busyS += heard.endedMs / 1000;
-    this.#readyS += elapsedS * ready;
+    this.#readyS += elapsedS * this.#had;
     if (this.#readyS < REMEMBERED_S) return;
     this.#busyS /= 2;
     this.#readyS /= 2;
   }
 
-  /** The time that it holds a slot, by what a machine was seen to serve. */
+  /** The time that it holds a slot, by what a machine was seen to serve: never less than it has of its device. */
   #workOf(deviceS: number): number {
     const isMeasured = this.#readyS > Math.max(MEASURED_S, MEASURED_WORKS * deviceS) && this.#busyS > 0;
-    return isMeasured ? (deviceS * this.#slots * this.#readyS) / this.#busyS : deviceS;
+    return isMeasured ? deviceS * Math.max(1, (this.#slots * this.#readyS) / this.#busyS) : deviceS;
   }
 
   #adopt(nowS: number, targetS: number, kind: Kind): void {

@@ -1,6 +1,7 @@
 /** Which models run where, by what lanes tell of sessions. */
 import type { ModelNeed } from "../placement.ts";
 import { inSystem } from "./appetite.ts";
+import type { Appetite } from "./appetite.ts";
 import type { Appetites } from "./appetites.ts";
 import type { Lanes } from "./lanes.ts";
 import { isWorking } from "./machine.ts";
@@ -98,4 +99,10 @@ export function heldNeeds(here: Moving, hardware: string, wishes: Iterable<Wish>
     const nothing = { patientMachines: 0, swapS: 0, targetS: 0 };
     return [{ model: key, ...nothing, machines: machines + more, memoryBytes, min: count, max: count }];
   });
+}
+
+/** Seconds since a class was last of use to its own versions; 0 while it gives what other classes can't. */
+export function idleSOf(own: readonly { appetite: Appetite }[], held: readonly ModelNeed[], nowS: number): number {
+  if (held.some(({ machines }) => machines > 0)) return 0;
+  return Math.min(Infinity, ...own.map(({ appetite }) => appetite.idleS(nowS)));
 }
