@@ -281,6 +281,10 @@ it("counts what pools that were away together had, though they come back one by 
   // From when one alone was told of, there is the time of one.
   expect(had("five", 3, 1, back + DAY_MS)).toEqual([3, []]);
   expect(had("six", 3, 1, back + 2 * DAY_MS)).toEqual([1, ["capped"]]);
+  // Each device that is new has its day, as those of the beginning had, and has it once.
+  expect(had("seven", 9, 10, back + 2 * DAY_MS)).toEqual([7, ["capped"]]);
+  expect(had("eight", 1, 1, back + 2 * DAY_MS)).toEqual([0, ["capped"]]);
+  expect(had("nine", 1, 10, back + 2 * DAY_MS)).toEqual([0, ["capped"]]);
 });
 
 it("forgets what tokens may still have had that tell no more, as those of machines that are returned", () => {

@@ -214,7 +214,7 @@ export class ScalerCore {
   }
 
   /** Offers of the providers that are here. */
-  offers(): KnownOffer[] {
+  offers(): readonly KnownOffer[] {
     return this.providers.offers(this.#clock.mono());
   }
 
