@@ -109,7 +109,7 @@ describe("providers that fail", () => {
     expect(world.core.book.counts.neverConnected).toBe(1);
     expect([world.made, world.most]).toEqual([1, 1]);
     expect(world.status().classes[0]?.why).toContain(
-      "at most 1 are allowed, 1 that leave count until their providers no longer list them",
+      "at most 1 are allowed, and 1 more counts until its provider no longer lists it.",
     );
     expect(outlookOf(world.core, "local/echo v", world.wallMs)).toEqual({ coldStart: null, refused: null });
     world.faults.keeps = false;

@@ -55,6 +55,11 @@ export class Lanes {
     for (const [lane, { versions }] of this.#lanes)
       for (const [key, { sessions }] of versions) for (const session of sessions) yield { lane, key, session };
   }
+
+  /** Those that any lane names for a version. */
+  *sessionsOf(key: string): Iterable<SessionDemand> {
+    for (const { versions } of this.#lanes.values()) yield* versions.get(key)?.sessions ?? [];
+  }
 }
 
 const nothing: Heard = { arrived: 0, started: 0, waitedMs: 0, ended: 0, endedMs: 0 };
