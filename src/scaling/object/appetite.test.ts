@@ -72,8 +72,9 @@ it("takes more than its device time for what a machine was seen to serve slower"
 
 it("keeps machines of its class that it doesn't ask for, and asks for what it has in other classes", () => {
   const appetite = new Appetite({ model: "local/own", version: "v" }, 10, kind);
-  const session = { session: "s", inFlight: 3, startNow: 0, readyInMs: 0, problem: null };
-  appetite.hear(0, demand("local/own", session, nothing), { ...nothing, arrived: 3, started: 3, waitedMs: 0 }, 1);
+  const session = { session: "s", inFlight: 1, startNow: 0, readyInMs: 0, problem: null };
+  const three = { ...demand("local/own", session, nothing), inFlight: 3 };
+  appetite.hear(0, three, { arrived: 3, started: 3, waitedMs: 0, ended: 0, endedMs: 0 }, 1);
   const bounds = { targetS: 10, patienceS: 900, min: 0, max: 8, memoryBytes: 0 };
   const [none, some] = [
     { ready: 0, booting: 0 },
