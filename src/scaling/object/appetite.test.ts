@@ -1,16 +1,17 @@
-/** How much of a machine a prediction is taken to take, by what lanes tell. */
+/** How much of a machine a prediction is taken to take, by what lanes tell, and what machines are asked for. */
 import { expect, it } from "vitest";
 import type { SessionDemand, VersionDemand } from "../demand.ts";
 import { Appetite } from "./appetite.ts";
 import { Lanes } from "./lanes.ts";
 
+const kind = { bootS: 60, billingS: 1, lossPerHour: 0 };
 const nothing = { waiting: 0, inFlight: 0, ended: 0, endedMs: 0 };
 type Told = typeof nothing & { session?: Partial<SessionDemand> };
 
 /** One lane and one machine, told of each second. `told`: of each second since the start. */
 function workAfter(seconds: number, told: (atS: number) => Told, other: (atS: number) => number = () => 0) {
   const lanes = new Lanes();
-  const appetite = new Appetite({ model: "local/own", version: "v" }, 10, { bootS: 60, billingS: 1, lossPerHour: 0 });
+  const appetite = new Appetite({ model: "local/own", version: "v" }, 10, kind);
   for (let atS = 0; atS <= seconds; atS += 1) {
     const { waiting, inFlight, ended, endedMs, session } = told(atS);
     const others = other(atS);
@@ -67,4 +68,21 @@ it("takes more than its device time for what a machine was seen to serve slower"
   };
   expect(workAfter(600, told)).toBeGreaterThan(3.8);
   expect(workAfter(600, told)).toBeLessThan(4.2);
+});
+
+it("keeps machines of its class that it doesn't ask for, and asks for what it has in other classes", () => {
+  const appetite = new Appetite({ model: "local/own", version: "v" }, 10, kind);
+  const session = { session: "s", inFlight: 1, startNow: 0, readyInMs: 0, problem: null };
+  const three = { ...demand("local/own", session, nothing), inFlight: 3 };
+  appetite.hear(0, three, { arrived: 3, started: 3, waitedMs: 0, ended: 0, endedMs: 0 }, 1);
+  const bounds = { targetS: 10, patienceS: 900, min: 0, max: 8, memoryBytes: 0 };
+  const [none, some] = [
+    { ready: 0, booting: 0 },
+    { ready: 2, booting: 1 },
+  ];
+  const own = appetite.need(1, { own: some, others: none, standing: 0 }, bounds, kind);
+  expect(own.machines).toBeLessThanOrEqual(1);
+  expect(own.keptMachines).toBe(3);
+  const spread = appetite.need(2, { own: none, others: some, standing: 0 }, bounds, kind);
+  expect(spread.machines).toBe(3);
 });

@@ -32,8 +32,9 @@ export type Kind = { bootS: number; billingS: number; lossPerHour: number };
 /** Null: what is paid at once isn't known while nothing is offered. */
 export type KnownKind = Omit<Kind, "billingS"> & { billingS: number | null };
 export type Bounds = { targetS: number; patienceS: number; min: number; max: number; memoryBytes: number };
-/** Machines: those where the version can run now, and those that boot; `standing`: pools that nobody rented. */
-export type Served = { ready: number; booting: number; standing: number };
+type Count = { ready: number; booting: number };
+/** Machines of its class, and those of others that serve it or boot for it; `standing`: pools that nobody rented. */
+export type Served = { own: Count; others: Count; standing: number };
 export type Heard = { arrived: number; started: number; waitedMs: number; ended: number; endedMs: number };
 
 export class Appetite {
@@ -150,7 +151,8 @@ export class Appetite {
   need(nowS: number, served: Served, bounds: Bounds, known: KnownKind): ModelNeed {
     const kind = { ...known, billingS: known.billingS ?? this.#kind.billingS };
     this.#adopt(nowS, bounds.targetS, kind);
-    const { ready, booting, standing } = served;
+    const { own, others, standing } = served;
+    const [ready, booting] = [own.ready + others.ready, own.booting + others.booting];
     const running = this.#demand?.inFlight ?? 0;
     const low = this.#demand?.waiting.low ?? 0;
     const waiting = waitingOf(this.#demand) - low;
@@ -164,9 +166,14 @@ export class Appetite {
     // What is rented for them is no spare machine, and stays until none waits.
     this.#patient = low === 0 ? 0 : Math.max(this.#patient, this.#forPatient(low, oldestWaitS, spare, bounds, kind));
     this.#wanted = Math.max(0, Math.max(wanted, this.#patient) - standing);
+    // What it keeps in other classes is there because its own can't give it: that must want it still.
+    const isSpread = others.ready + others.booting > 0;
+    const asked = Math.max(0, Math.max(isSpread ? wanted : this.#policy.reasons.asked, this.#patient) - standing);
     return {
       model: `${this.model} ${this.version}`,
-      machines: this.#wanted === 1 ? this.#shareOfOne() : this.#wanted,
+      machines: asked === 1 ? this.#shareOfOne() : asked,
+      // All machines of the class count as its own, also where several models keep the same: none is rented for that.
+      keptMachines: this.#wanted,
       patientMachines: low / this.#slots,
       memoryBytes: bounds.memoryBytes,
       swapS: SWAP_S,

@@ -349,8 +349,7 @@ export class ScalerCore {
     };
     const needs = wanting.map(({ key, appetite, bounds }) => {
       const others = elsewhere(this, key, hardware);
-      const [ready, booting] = [serving.ready + others.ready, serving.booting + others.booting];
-      const served = { ready, booting, standing: own.external ? 0 : (standing.byKey.get(key) ?? 0) };
+      const served = { own: serving, others, standing: own.external ? 0 : (standing.byKey.get(key) ?? 0) };
       return appetite.need(nowS, served, bounds, this.#kind(hardware, key));
     });
     const held = heldNeeds(this, hardware, this.#wishes.values(), nowMs);

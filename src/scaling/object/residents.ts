@@ -96,7 +96,7 @@ export function heldNeeds(here: Moving, hardware: string, wishes: Iterable<Wish>
     const more = copies === 0 ? 0 : Math.min(held, leftOut);
     const count = Math.max(held, copies + more);
     if (count === 0) return [];
-    const nothing = { patientMachines: 0, swapS: 0, targetS: 0 };
+    const nothing = { keptMachines: 0, patientMachines: 0, swapS: 0, targetS: 0 };
     return [{ model: key, ...nothing, machines: machines + more, memoryBytes, min: count, max: count }];
   });
 }
