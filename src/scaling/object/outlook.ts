@@ -38,8 +38,9 @@ function startOn(machine: Machine, { core, setupMs, nowMs }: Known): ColdStart[]
   if (bootMs === null) return [];
   const start = coldStartOf(bootMs, setupMs, Math.min(bootMs, nowMs - wantedAtMs));
   const overdueMs = Math.max(0, nowMs - wantedAtMs - bootMs);
-  const mostMs = start.mostMs === null || start.mostMs <= overdueMs ? null : start.mostMs - overdueMs;
-  return [{ ...start, mostMs, machineMs: Math.max(LEAST_MS, start.machineMs) }];
+  const left = { ...start, machineMs: Math.max(LEAST_MS, start.machineMs) };
+  const mostMs = (start.mostMs ?? 0) - overdueMs;
+  return [{ ...left, mostMs: mostMs < totalMs(left) ? null : mostMs }];
 }
 
 function soonest(starts: readonly ColdStart[]): ColdStart | null {
