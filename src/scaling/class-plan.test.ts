@@ -13,6 +13,7 @@ const bounds: ClassBounds = {
   spending: { capNano: null, spentNano: 0 },
   pricePerHourNano: 3600,
   aheadS: 60,
+  bootS: 60,
   spot: null,
   everyS: 1,
 };
@@ -113,6 +114,21 @@ describe("ClassPlanner", () => {
     const plan = planner.plan(fleetOf(1, failed, machine("other")), [need("a", 1)], bounds);
     expect(plan.order.onDemand).toBe(0);
     expect(plan.drain).toEqual(["failed"]);
+  });
+
+  it("keeps what shares of several models filled as long as another machine takes to boot, and no other", () => {
+    const planner = new ClassPlanner(0);
+    const there = [machine("x"), machine("y"), machine("z")];
+    const drained = (nowS: number, ...needs: ModelNeed[]) => planner.plan(fleetOf(nowS, ...there), needs, bounds).drain;
+    const [busy, idle] = [0.6, 0.2];
+    expect(drained(0, need("a", busy), need("b", busy))).toHaveLength(1);
+    expect(drained(60, need("a", busy), need("b", idle))).toHaveLength(1);
+    expect(drained(61, need("a", busy), need("b", idle))).toHaveLength(2);
+    expect(drained(70, need("a", busy), need("b", busy))).toHaveLength(1);
+    expect(drained(71, need("a", idle))).toHaveLength(2);
+    expect(drained(72)).toHaveLength(3);
+    expect(drained(80, need("a", 3))).toEqual([]);
+    expect(drained(131, need("a", busy), need("b", idle))).toHaveLength(2);
   });
 
   it("counts what drains against the maximum", () => {

@@ -33,6 +33,8 @@ export type ClassBounds = {
   pricePerHourNano: number;
   /** What is rented must be affordable for so long: a boot and an increment. */
   aheadS: number;
+  /** Until a machine that is rented takes work. */
+  bootS: number;
   /** Null: on demand only; so too while no offer of spot machines is left. */
   spot: SpotMarket | null;
   /** Between two looks. */
@@ -52,6 +54,9 @@ export type ClassPlan = {
 
 export class ClassPlanner {
   readonly #keepAlive: KeepAlive;
+  /** Machines for shares of several models. */
+  #forShares = new KeepAlive(0);
+  #bootS = 0;
 
   /** `keepS`: a machine that is needed no more stays so long. */
   constructor(keepS: number) {
@@ -67,7 +72,8 @@ export class ClassPlanner {
     const fresh = placement.machines.filter(({ id }) => id === null).length;
     // A copy that gets a new machine fits on none that is there: they are no replacement for it.
     const withFresh = fresh === 0 ? 0 : fresh + machines.length;
-    const kept = Math.min(machines.length, this.#keepAlive.needed(nowS, needed));
+    const forShares = this.#keptForShares(nowS, needs, needed, bounds.bootS);
+    const kept = Math.min(machines.length, Math.max(this.#keepAlive.needed(nowS, needed), forShares));
     const total = Math.min(limit, Math.max(needed, kept, min, withFresh));
     const wanted = split(total, limit, machines, bounds.spot);
     const there = { spot: machines.filter(({ isSpot }) => isSpot), onDemand: machines.filter(({ isSpot }) => !isSpot) };
@@ -86,6 +92,19 @@ export class ClassPlanner {
       placement,
       why: sentence({ needed, fresh, kept, min, max, canPay, total, there: machines.length, left }),
     };
+  }
+
+  /**
+   * Shares of several models come and go with each prediction, and with them the last machine that they fill. It stays
+   * as long as another takes to boot: that costs at most what renting it again and again would.
+   */
+  #keptForShares(nowS: number, needs: readonly ModelNeed[], needed: number, bootS: number): number {
+    if (bootS !== this.#bootS) this.#forShares = this.#forShares.withKeepS(bootS);
+    this.#bootS = bootS;
+    const whole = needs.reduce((sum, { machines }) => sum + Math.floor(machines), 0);
+    const kept = this.#forShares.needed(nowS, Math.max(0, needed - whole));
+    const sharing = needs.filter(({ machines }) => machines > 0 && machines < 1).length;
+    return sharing > 1 ? whole + kept : 0;
   }
 }
 

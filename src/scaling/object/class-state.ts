@@ -104,6 +104,7 @@ export class ClassState {
         spending,
         pricePerHourNano: price,
         aheadS,
+        bootS,
         spot: spotMarket(offers, own, bootS, look.losses.perHour(offers, look.nowMs)),
         everyS: EVERY_S,
       },
