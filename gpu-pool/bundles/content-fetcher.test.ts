@@ -242,6 +242,34 @@ test("what came in part of a model that went counts, and goes first; what a pool
   expect(await Promise.all(files.map(async (content) => one.contents.has(content)))).toEqual([true, false, true, true]);
 });
 
+test("what came in part counts by what was written of it, not by what the disk set aside", async () => {
+  const [a, b] = ["a", "b"].map((name) => only(contentsOf({ [name]: large() }))) as [Content, Content];
+  const begun = randomBytes(2 * 1024 * 1024 + 1);
+  await killedAfter(b, begun);
+  const one = pool(root, a.bytes + begun.length);
+  await one.ensure([a]);
+  expect(await readdir(join(root, "partial"))).toEqual([b.id]);
+  await pool(root, a.bytes + begun.length - 1).ensure([only(contentsOf({ small: "x" }))]);
+  expect(await readdir(join(root, "partial"))).toEqual([]);
+});
+
+test("what a pool brings for one model has its room, and keeps what has come, until all is there or it failed", async () => {
+  const files = ["a", "b", "c"].map((name) => only(contentsOf({ [name]: large() })));
+  const [a, b, c] = files as [Content, Content, Content];
+  const one = pool(root, a.bytes + b.bytes + c.bytes - 1);
+  pushed.faults.set(b.id, Array<Fault>(50).fill("gone"));
+  let open = (): void => {};
+  pushed.gates.set(b.id, new Promise((resolve) => (open = resolve)));
+  const fetching = one.ensure([a, b]);
+  await expect.poll(async () => one.contents.has(a)).toBe(true);
+  await expect(one.ensure([c])).rejects.toThrow(`${c.bytes} bytes more are wanted than --bundles-bytes`);
+  expect(await one.contents.has(a)).toBe(true);
+  open();
+  await expect(fetching).rejects.toBeInstanceOf(FetchProblem);
+  await one.ensure([c]);
+  expect(await one.contents.has(c)).toBe(true);
+});
+
 test("of many large files only some are open at a time", async () => {
   const many = Array.from({ length: 50 }, (_, index) => Buffer.alloc(1024 * 1024 + 1, index));
   const contents = contentsOf(Object.fromEntries(many.map((bytes, index) => [`shard-${index}`, bytes])));

@@ -62,7 +62,14 @@ export class ContentFetcher {
       else missing.push(content);
     }
     if (missing.length === 0) return;
-    await this.#makeRoom(missing);
+    const { budgetBytes, budgetFlag = "--bundles-bytes" } = this.#options;
+    await mkdir(this.contents.root, { recursive: true });
+    if (!(await this.contents.withRoom(budgetBytes, missing, async () => this.#bring(missing, fetching))))
+      throw new NoSpace(`${sum(missing)} bytes more are wanted than ${budgetFlag} (${budgetBytes}) has room for`);
+  }
+
+  async #bring(missing: readonly Content[], fetching: Fetching): Promise<void> {
+    await this.#checkDisk(missing);
     // Whoever fails ends the others: what they have stays.
     const ended = new AbortController();
     const signal = AbortSignal.any([fetching.signal, ended.signal]);
@@ -84,15 +91,10 @@ export class ContentFetcher {
     if (first !== undefined) throw first instanceof Error ? first : new Error(String(first));
   }
 
-  async #makeRoom(missing: readonly Content[]): Promise<void> {
-    const { budgetBytes, budgetFlag = "--bundles-bytes", leastFreeBytes } = this.#options;
-    const bytes = missing.reduce((sum, { bytes: size }) => sum + size, 0);
-    await mkdir(this.contents.root, { recursive: true });
-    if (!(await this.contents.makeRoom(budgetBytes, missing)))
-      throw new NoSpace(`${bytes} bytes more are wanted than ${budgetFlag} (${budgetBytes}) has room for`);
+  async #checkDisk(missing: readonly Content[]): Promise<void> {
     const { bavail, bsize } = await statfs(this.contents.root);
-    const missingBytes = bytes - (await this.contents.partialBytes(missing));
-    if (bavail * bsize < missingBytes + leastFreeBytes)
+    const missingBytes = sum(missing) - (await this.contents.partialBytes(missing));
+    if (bavail * bsize < missingBytes + this.#options.leastFreeBytes)
       throw new NoSpace(
         `the disk of ${this.contents.root} has ${bavail * bsize} bytes free, and ${missingBytes} are wanted`,
       );
@@ -227,6 +229,10 @@ async function begunOf(partial: string, content: Content): Promise<Transfer> {
   const { size } = content.chunks.length === 1 ? await stat(partial).catch(() => ({ size: 0 })) : { size: 0 };
   const at = size > content.bytes ? 0 : size;
   return { at, hash: await beginHash(partial, 0, at) };
+}
+
+function sum(contents: readonly Content[]): number {
+  return contents.reduce((total, { bytes }) => total + bytes, 0);
 }
 
 async function writeNote(path: string, done: readonly number[]): Promise<void> {

@@ -43,14 +43,18 @@ export function ownId(owner: string, sha256: string): string {
 }
 
 /** A file of the cache; `remove` answers whether it went. */
-type Found = { size: number; usedMs: number; remove(): Promise<boolean> };
+type Found = { id: string; size: number; usedMs: number; remove(): Promise<boolean> };
 
-const isUnlinked = ({ links }: { links: number }): boolean => links === 1;
+/** What was written of a file: one may have holes, and a disk rounds up, or sets aside what may still come. */
+const writtenBytes = ({ size, blocks }: { size: number; blocks: number }): number =>
+  Math.min(size, blocks * BLOCK_BYTES);
 
 const sha256Of = (text: string): string => createHash("sha256").update(text).digest("hex");
 
 export class Contents {
   readonly root: string;
+  /** What this pool brings now: all of it counts before it has come. */
+  readonly #coming = new Set<readonly Content[]>();
 
   constructor(root: string) {
     this.root = root;
@@ -89,7 +93,7 @@ export class Contents {
     let sum = 0;
     for (const content of contents) {
       const stats = await stat(this.partialOf(content)).catch(() => null);
-      sum += Math.min(content.bytes, (stats?.blocks ?? 0) * BLOCK_BYTES);
+      if (stats !== null) sum += Math.min(content.bytes, writtenBytes(stats));
     }
     return sum;
   }
@@ -111,29 +115,43 @@ export class Contents {
   }
 
   /**
-   * Takes away what came in part and nobody fetches, and then what no model's folder has, each time what was used
-   * longest ago first, until those that are missing fit into the budget, too. Whether they do.
+   * Brings those that are missing, if they fit into the budget beside all else that this pool brings; whether they do.
+   * Takes away for them what came in part and nobody fetches, and then what no model's folder has, each time what was
+   * used longest ago first.
    */
-  async makeRoom(budgetBytes: number, missing: readonly Content[]): Promise<boolean> {
-    return withLock(
+  async withRoom(budgetBytes: number, missing: readonly Content[], bring: () => Promise<void>): Promise<boolean> {
+    const fits = await withLock(
       this.lockOf("collect"),
       () => {},
       async () => {
         await this.#dropStale();
-        const [partial, whole] = [await this.#partial(missing), await this.#all()];
-        const sizes = [...partial, ...whole, ...missing.map(({ bytes }) => ({ size: bytes }))];
-        let total = sizes.reduce((sum, { size }) => sum + size, 0);
-        const byUse = (a: Found, b: Found): number => a.usedMs - b.usedMs;
-        const free = [...partial.filter(({ isFree }) => isFree).sort(byUse), ...whole.filter(isUnlinked).sort(byUse)];
-        // What can't fit takes nothing of others with it.
-        if (total - free.reduce((sum, { size }) => sum + size, 0) > budgetBytes) return false;
-        for (const { size, remove } of free) {
-          if (total <= budgetBytes) break;
-          if (await remove()) total -= size;
-        }
-        return total <= budgetBytes;
+        const isRoom = await this.#makeRoom(budgetBytes, [...this.#coming, missing].flat());
+        if (isRoom) this.#coming.add(missing);
+        return isRoom;
       },
     );
+    if (!fits) return false;
+    await bring().finally(() => this.#coming.delete(missing));
+    return true;
+  }
+
+  /** Whether all that come fit, after what had to go. */
+  async #makeRoom(budgetBytes: number, all: readonly Content[]): Promise<boolean> {
+    const wanted = new Map(all.map((content) => [content.id, content]));
+    const [partial, whole] = [await this.#partial(wanted), await this.#all()];
+    const there = new Set(whole.map(({ id }) => id));
+    const coming = Array.from(wanted.values(), ({ id, bytes }) => ({ size: there.has(id) ? 0 : bytes }));
+    let total = [...partial, ...whole, ...coming].reduce((sum, { size }) => sum + size, 0);
+    const byUse = (a: Found, b: Found): number => a.usedMs - b.usedMs;
+    const unused = whole.filter(({ id, links }) => links === 1 && !wanted.has(id));
+    const free = [...partial.filter(({ isFree }) => isFree).sort(byUse), ...unused.sort(byUse)];
+    // What can't fit takes nothing of others with it.
+    if (total - free.reduce((sum, { size }) => sum + size, 0) > budgetBytes) return false;
+    for (const { size, remove } of free) {
+      if (total <= budgetBytes) break;
+      if (await remove()) total -= size;
+    }
+    return total <= budgetBytes;
   }
 
   /** What came in part, and that nobody goes on with. */
@@ -146,20 +164,20 @@ export class Contents {
   }
 
   /** What came in part of others than these: a pool that was killed, or whose model went, leaves it. */
-  async #partial(except: readonly Content[]): Promise<(Found & { isFree: boolean })[]> {
+  async #partial(except: ReadonlyMap<string, Content>): Promise<(Found & { isFree: boolean })[]> {
     const names = await readdir(join(this.root, "partial")).catch(() => []);
-    const others = names.filter((name) => ID.test(name) && !except.some(({ id }) => id === name));
+    const others = names.filter((name) => ID.test(name) && !except.has(name));
     const found = await Promise.all(
       others.map(async (id) => {
         const path = this.partialOf({ id });
         const stats = await stat(path).catch(() => null);
         if (stats === null) return [];
-        const size = stats.blocks * BLOCK_BYTES;
         const remove = async () =>
           this.#ifNobodyFetches(id, async () => {
             for (const name of [path, `${path}.json`]) await rm(name, { force: true });
           });
-        return { size, usedMs: stats.mtimeMs, isFree: await this.#ifNobodyFetches(id, async () => {}), remove };
+        const isFree = await this.#ifNobodyFetches(id, async () => {});
+        return { id, size: writtenBytes(stats), usedMs: stats.mtimeMs, isFree, remove };
       }),
     );
     return found.flat();
@@ -186,7 +204,7 @@ export class Contents {
               const stats = await stat(path).catch(() => null);
               if (stats === null) return [];
               const remove = async () => rm(path, { force: true }).then(() => true);
-              return { size: stats.size, links: stats.nlink, usedMs: stats.atimeMs, remove };
+              return { id: name, size: stats.size, links: stats.nlink, usedMs: stats.atimeMs, remove };
             }),
         );
       }),

@@ -74,6 +74,14 @@ describe("what the scaler answers", () => {
     expect(place()).toMatchObject({ position: null, etaMs: null });
   });
 
+  it("of the release before says nothing of cold starts, and stops no lane", () => {
+    const { clock, lane, place } = setUp();
+    lane.offer([entry("1")]);
+    const before = { ...VERSION, comesInMs: 40_000, refused: null };
+    noteComing(lane, [before], clock.now);
+    expect(place()).toEqual({ position: null, etaMs: null, ahead: null });
+  });
+
   it("fails what waits for a version that no machine is rented for, with the reason, unless a pool serves it", () => {
     const { clock, lane, tell } = setUp();
     lane.offer([entry("1")]);

@@ -33,7 +33,8 @@ export function noteComing({ versions, credit, verdicts }: Known, said: DemandRe
   for (const { model, version, coldStart, refused } of said) {
     const known = versions.get(versionKey({ model, version }));
     if (known === undefined) continue;
-    known.coldStart = coldStart === null ? null : { told: coldStart, at: now };
+    // The release before tells none.
+    known.coldStart = coldStart === null || coldStart === undefined ? null : { told: coldStart, at: now };
     const isServed = credit.serving(known.key).some((session) => session.credits.get(known.key)?.problem === null);
     if (refused !== null && !isServed) verdicts.refuse(known.key, `No machine runs this model: ${refused}`, now);
   }

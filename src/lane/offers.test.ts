@@ -46,3 +46,26 @@ it("releases what came back to the log again, from which its record is read alre
   lane.offer([{ ...entry, isBack: true }]);
   expect(release()).toEqual(["p"]);
 });
+
+it("frees once what comes back twice, and late, and holds nothing of it in the end", () => {
+  const { lane, poll } = setUp();
+  const isBack = () => lane.offer([{ ...entry, isBack: true }]);
+  const held = () => [lane.memory().marks, lane.memory().holds, lane.stats().inFlight, lane.stats().waiting.normal];
+  poll("one");
+  isBack();
+  expect(held()).toEqual([0, 0, 0, 1]);
+  poll("two");
+  expect(held()).toEqual([1, 1, 0, 1]);
+  // It was said before, and comes again: a third has it in hand, too, and its shard grants it to one of them.
+  isBack();
+  isBack();
+  expect(held()).toEqual([0, 0, 0, 1]);
+  expect(poll("three")).toEqual(["p"]);
+  lane.granted([{ ...entry, session: "two" }]);
+  expect(held()).toEqual([0, 1, 1, 0]);
+  // Behind the grant, too: its shard takes out what doesn't wait.
+  isBack();
+  lane.withdraw([entry]);
+  expect(held()).toEqual([0, 0, 0, 0]);
+  expect(poll("three")).toEqual([]);
+});

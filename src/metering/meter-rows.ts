@@ -17,7 +17,10 @@ const MAX_TOTALS = 5000;
 const MAX_ROW_CHARS = 512 * 1024;
 /** Rows that go in one call. */
 const SWEPT_ROWS = 500;
-/** After so long without a record a pool session is forgotten, and of one pool token there are so many. */
+/**
+ * After so long without a record a pool session is forgotten, and what its token's devices may still have had. Of one
+ * pool token there are so many sessions.
+ */
 const SESSION_KEPT_MS = 45 * DAY_MS;
 export const MAX_SESSIONS = 1000;
 const SHARD = /^shard-\d+$/;
@@ -50,8 +53,12 @@ export const meterSchema: Schema = {
 
 /** Records as lines of JSON, in the order in which they were taken; all of one month. */
 export type RawRow = { n: number; month: string; lines: string };
+/** Begins the name of a note of what a pool token's devices may still have had; the note begins with its time. */
+export const DEVICE_TIME = "device time of ";
 /** `storing`: up to which row the object goes that is being stored. */
-export type NoteName = "account" | "next_raw" | "published" | "first_open" | "storing" | `device time of ${string}`;
+export type NoteName =
+  | ("account" | "next_raw" | "published" | "first_open" | "storing")
+  | `${typeof DEVICE_TIME}${string}`;
 
 export type MeterRows = ReturnType<typeof createMeterRows>;
 
@@ -234,7 +241,13 @@ export function createMeterRows(sql: Sql) {
         now - SESSION_KEPT_MS,
         SWEPT_ROWS,
       );
-      return isMore || gone.length >= SWEPT_ROWS;
+      // Machines have a token each.
+      const tokens = sql(
+        `DELETE FROM note WHERE name IN (SELECT name FROM note WHERE name >= ? AND name < ?
+           AND CAST(value AS INTEGER) < ? LIMIT ?) RETURNING 1`,
+        ...[DEVICE_TIME, `${DEVICE_TIME.trimEnd()}!`, now - SESSION_KEPT_MS, SWEPT_ROWS],
+      );
+      return isMore || gone.length >= SWEPT_ROWS || tokens.length >= SWEPT_ROWS;
     },
 
     hasRaw: (): boolean => sql("SELECT 1 FROM raw LIMIT 1").length > 0,

@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import { memorySql } from "../../test/unit/memory-sql.ts";
 import { openSchema } from "../object-schema.ts";
 import { DAY_MS, HOUR_MS, keptFrom } from "./calendar.ts";
-import { createMeterRows, MAX_GROUPS, MAX_SESSIONS, meterSchema } from "./meter-rows.ts";
+import { createMeterRows, DEVICE_TIME, MAX_GROUPS, MAX_SESSIONS, meterSchema } from "./meter-rows.ts";
 import type { AttemptRecord, IntervalRecord, MeterRecord } from "./record.ts";
 import { OTHERS } from "./sums.ts";
 import { takeBatches } from "./take.ts";
@@ -254,4 +254,47 @@ it("gives a pool token no more than a second a second for each device, however m
   expect(queryUsage(sql, all()).groups).toMatchObject([{ instanceUs: (2 * 24 + 20 + 1) * hourUs }]);
   // A month away is told as a whole, and no more than that.
   expect(hours(take("seven", 2 * 32 * 24, NOON + 60 * DAY_MS))).toBe(2 * 31 * 24);
+});
+
+it("counts what pools that were away together had, though they come back one by one", () => {
+  const { rows } = open();
+  const dayUs = DAY_MS * 1000;
+  const had = (session: string, days: number, devices: number, now: number) => {
+    const interval: IntervalRecord = {
+      ...{ v: 2, kind: "instance.interval", id: session, at: now, account: "a", deployment: null, device: "cpu" },
+      ...{ gpuUs: days * dayUs, flags: [], instance: "i", model: null, version: null, phase: "unused" },
+      ...{ fromMs: now - days * DAY_MS, toMs: now },
+    };
+    const rate = { token: "t", devices };
+    const [taken] = takeBatches(
+      rows,
+      [{ source: `pool t ${session}`, records: [{ n: now, record: interval }], rate }],
+      now,
+    );
+    return [(taken?.gpuUs ?? 0) / dayUs, taken?.flags];
+  };
+  expect(had("s", 3, 3, NOON)).toEqual([3, []]);
+  const back = NOON + 10 * DAY_MS;
+  // The first of three is known again, and the others are not yet.
+  for (const session of ["one", "two", "three"]) expect(had(session, 10, 1, back)).toEqual([10, []]);
+  expect(had("four", 1, 3, back)).toEqual([0, ["capped"]]);
+  // From when one alone was told of, there is the time of one.
+  expect(had("five", 3, 1, back + DAY_MS)).toEqual([3, []]);
+  expect(had("six", 3, 1, back + 2 * DAY_MS)).toEqual([1, ["capped"]]);
+  // Each device that is new has its day, as those of the beginning had, and has it once.
+  expect(had("seven", 9, 10, back + 2 * DAY_MS)).toEqual([7, ["capped"]]);
+  expect(had("eight", 1, 1, back + 2 * DAY_MS)).toEqual([0, ["capped"]]);
+  expect(had("nine", 1, 10, back + 2 * DAY_MS)).toEqual([0, ["capped"]]);
+});
+
+it("forgets what tokens may still have had that tell no more, as those of machines that are returned", () => {
+  const { sql, rows } = open();
+  rows.setNote("account", "a");
+  for (const [token, at] of [["gone", NOON] as const, ["there", NOON + 40 * DAY_MS] as const])
+    rows.setNote(`${DEVICE_TIME}${token}`, `${at} 5 1`);
+  const names = () => sql("SELECT name FROM note ORDER BY name").map(({ name }) => name);
+  rows.sweep(NOON + 45 * DAY_MS);
+  expect(names()).toEqual(["account", `${DEVICE_TIME}gone`, `${DEVICE_TIME}there`]);
+  rows.sweep(NOON + 46 * DAY_MS);
+  expect(names()).toEqual(["account", `${DEVICE_TIME}there`]);
 });

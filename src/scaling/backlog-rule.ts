@@ -38,6 +38,8 @@ export type Reasons = {
   sureLoad: number;
   floor: number;
   backlog: number;
+  /** What it would rent; what is kept besides was needed a moment ago. */
+  asked: number;
   kept: number;
 };
 
@@ -75,7 +77,7 @@ export class BacklogRule implements Policy {
     this.#meanWorkS = meanWorkS;
     this.#arrivals = knobs.windowS > 0 ? new RecentArrivals(knobs.windowS) : null;
     this.#keepAlive = new KeepAlive(knobs.keepS);
-    this.reasons = { inSystem: 0, meanWorkS, load: 0, sureLoad: 0, floor: 0, backlog: 0, kept: 0 };
+    this.reasons = { inSystem: 0, meanWorkS, load: 0, sureLoad: 0, floor: 0, backlog: 0, asked: 0, kept: 0 };
   }
 
   get meanWorkS(): number {
@@ -124,7 +126,7 @@ export class BacklogRule implements Policy {
     const wanted = this.#canHold(there, leftS(load)) ? Math.min(asked, there) : asked;
     const busy = keepsBusy ? this.#machinesFor(inSystem) : 0;
     const kept = Math.min(there, this.#keepAlive.needed(nowS, Math.min(there, Math.max(busy, wanted))));
-    this.reasons = { inSystem, meanWorkS, load, sureLoad, floor, backlog, kept };
+    this.reasons = { inSystem, meanWorkS, load, sureLoad, floor, backlog, asked: wanted, kept };
     return Math.max(wanted, kept);
   }
 

@@ -18,7 +18,18 @@ const bounds: ClassBounds = {
 };
 
 function need(model: string, machines: number, more: Partial<ModelNeed> = {}): ModelNeed {
-  return { model, machines, patientMachines: 0, memoryBytes: 20, swapS: 100, targetS: 10, min: 0, max: 50, ...more };
+  return {
+    model,
+    machines,
+    keptMachines: 0,
+    patientMachines: 0,
+    memoryBytes: 20,
+    swapS: 100,
+    targetS: 10,
+    min: 0,
+    max: 50,
+    ...more,
+  };
 }
 
 function machine(id: string, more: Partial<ClassMachine> = {}): ClassMachine {

@@ -122,7 +122,13 @@ function sentence({ needed, fresh, kept, min, max, canPay, total, there, left }:
     ...(min > Math.max(needed, kept) ? [`at least ${min} are asked for`] : []),
     ...(total === canPay && canPay < max ? [`the spending cap pays for ${canPay} at most`] : []),
     ...(total === max ? [`at most ${max} are allowed`] : []),
-    ...(left > 0 && there + left >= max ? [`${left} that leave count until their providers no longer list them`] : []),
+    ...(left > 0 && there + left >= max ? [`and ${left} more ${areCounted(left)}`] : []),
   ];
   return `${total} ${total === 1 ? "machine is" : "machines are"} wanted, ${there} there: ${reasons.join(", ")}.`;
+}
+
+function areCounted(leaving: number): string {
+  return leaving === 1
+    ? "counts until its provider no longer lists it"
+    : "count until their providers no longer list them";
 }

@@ -41,7 +41,7 @@ export type DemandReply = {
     model: string;
     version: string;
     /** Until a machine serves that is, or would be, rented for it, as `ColdStart` has it; null: nobody knows. */
-    coldStart: { machineMs: number; setupMs: number | null; leastMs: number; mostMs: number | null } | null;
+    coldStart?: { machineMs: number; setupMs: number | null; leastMs: number; mostMs: number | null } | null;
     /** Why no machine is rented for it. */
     refused: string | null;
   }[];

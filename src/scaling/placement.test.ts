@@ -7,7 +7,18 @@ import type { ModelNeed } from "./placement.ts";
 const machine = { limit: 20, memoryBytes: 80 };
 
 function need(model: string, machines: number, more: Partial<ModelNeed> = {}): ModelNeed {
-  return { model, machines, patientMachines: 0, memoryBytes: 30, swapS: 100, targetS: 10, min: 0, max: 50, ...more };
+  return {
+    model,
+    machines,
+    keptMachines: 0,
+    patientMachines: 0,
+    memoryBytes: 30,
+    swapS: 100,
+    targetS: 10,
+    min: 0,
+    max: 50,
+    ...more,
+  };
 }
 
 describe("place", () => {
@@ -44,6 +55,20 @@ describe("place", () => {
     expect(place([need("later", 0, { patientMachines: 5 })], [], machine).machines).toHaveLength(0);
   });
 
+  it("keeps what is there for a model, and rents nothing for that", () => {
+    const needs = ["a", "b"].map((model) => need(model, 0.3, { keptMachines: 3 }));
+    const ids = (there: string[]) =>
+      place(
+        needs,
+        there.map((id) => ({ id, models: [] })),
+        machine,
+      ).machines.map(({ id }) => id);
+    expect(ids([])).toEqual([null]);
+    expect(ids(["x"])).toEqual(["x"]);
+    expect(ids(["x", "y", "z"])).toEqual(["x", "y", "z"]);
+    expect(ids(["v", "w", "x", "y", "z", "idle"])).toEqual(["v", "w", "x", "y", "z"]);
+  });
+
   it("puts no model where its set-up failed", () => {
     const hosts = [{ id: "x", models: [], unfit: ["a"] }];
     expect(place([need("a", 1)], hosts, machine).machines.map(({ id }) => id)).toEqual([null]);
@@ -69,6 +94,7 @@ describe("place", () => {
         machines: fc.double({ min: 0, max: 4, noNaN: true }),
         memoryBytes: fc.integer({ min: 1, max: 80 }),
         swapS: fc.constantFrom(1, 100),
+        keptMachines: fc.constantFrom(0, 1, 4),
         patientMachines: fc.constantFrom(0, 0.7, 3),
         min: fc.integer({ min: 0, max: 2 }),
       }),

@@ -9,6 +9,8 @@ export type ModelNeed = {
   model: string;
   /** Its policy's wish, in machines. A fraction is a share of one machine's time. */
   machines: number;
+  /** Machines that it keeps, those included, of those that are there: it rents none for it. */
+  keptMachines: number;
   /** The same for work that can wait (`patience.ts`): it takes time that is spare, and rents nothing. */
   patientMachines: number;
   /** Of a machine's memory, by one copy. */
@@ -64,6 +66,10 @@ export function place(
   const miss = ({ need: { model }, share }: Copy, reason: "too_large" | "limit"): void => {
     unmet.push({ model, share, reason });
   };
+  const take = (bin: Bin): void => {
+    if (!used.includes(bin)) used.push(bin);
+    if (idle.includes(bin)) idle.splice(idle.indexOf(bin), 1);
+  };
   for (const copy of needs.flatMap(copiesOf).toSorted(bySize)) {
     if (copy.need.memoryBytes > memoryBytes) {
       miss(copy, "too_large");
@@ -76,8 +82,13 @@ export function place(
       miss(copy, "limit");
       continue;
     }
-    if (!used.includes(bin)) used.push(bin);
-    if (idle.includes(bin)) idle.splice(idle.indexOf(bin), 1);
+    take(bin);
+    put(copy, bin);
+  }
+  for (const copy of needs.flatMap(keptCopiesOf)) {
+    const bin = fitting(copy, [...used, ...idle], memoryBytes);
+    if (bin === null || (!used.includes(bin) && used.length >= limit)) continue;
+    take(bin);
     put(copy, bin);
   }
   for (const need of needs) fill(need, used, memoryBytes);
@@ -89,6 +100,12 @@ function copiesOf(need: ModelNeed): Copy[] {
   const machines = Math.min(need.machines, need.max);
   const count = Math.min(need.max, Math.max(need.min, Math.ceil(machines - ROUNDING)));
   return Array.from({ length: count }, (_, n) => ({ need, share: Math.min(1, Math.max(0, machines - n)) }));
+}
+
+/** Whole machines besides. */
+function keptCopiesOf(need: ModelNeed): Copy[] {
+  const count = Math.min(need.max, need.keptMachines) - copiesOf(need).length;
+  return Array.from({ length: Math.max(0, count) }, () => ({ need, share: 1 }));
 }
 
 function bySize(a: Copy, b: Copy): number {

@@ -36,12 +36,14 @@ export class SettingsObject extends DurableObject<Env> {
     verdicts: readonly VerdictCount[],
     audit: AuditCounts = { published: 0, dropped: 0 },
   ): NumberedSettings | null {
+    const current = this.#table.current();
+    // First: who gets an error tells all again.
+    const found = current === number ? null : this.#table.read(current);
     this.#table.count(AUDIT_PUBLISHED, audit.published);
     this.#table.count(AUDIT_DROPPED, audit.dropped);
     for (const one of verdicts) addTo(this.#verdicts, one);
     this.#table.count(STALE_SERVED, staleServed);
-    const current = this.#table.current();
-    return current === number ? null : this.#table.read(current);
+    return found;
   }
 
   /** `number` null: those that hold. */

@@ -106,3 +106,23 @@ it("keeps a bounded number of what waits no longer for a lane that is away", () 
   for (const kept of [outgoing.withdrawals, outgoing.granted, outgoing.unused])
     expect(kept.get("gone")).toHaveLength(MAX_NEWS);
 });
+
+it("says that a prediction came back until its lane has heard it, though a sweep offers it again meanwhile", async () => {
+  const { core, away, courier, submit } = setUp();
+  away.add("gone");
+  const [id = ""] = submit("gone", 0, 1);
+  core.claim({ session: "s", jobs: [{ id, startNow: false }] }, ["gone"]);
+  core.deliver([{ id, token: "token", seq: 0, type: "released", reason: "unseen" }], "s", ["gone"]);
+  const offers = () => [...(core.outgoing.hands.get("gone")?.values() ?? [])];
+  expect(offers()).toMatchObject([{ id, isBack: true }]);
+  courier.kick();
+  expect(offers()).toEqual([]);
+  const row = core.store.get(id);
+  if (row === null) throw new Error("not there");
+  core.outgoing.hand(row);
+  expect(offers()).toEqual([expect.not.objectContaining({ isBack: true })]);
+  await expect.poll(offers).toMatchObject([{ id, isBack: true }]);
+  away.clear();
+  courier.kick();
+  await expect.poll(() => courier.isPending()).toBe(false);
+});

@@ -105,7 +105,9 @@ export function createLaneCourier(env: Env, core: ShardCore) {
     const waiting = outgoing.hands.get(lane) ?? new Map<string, Offer>();
     outgoing.hands.set(lane, waiting);
     for (const entry of news.entries) {
-      if (!waiting.has(entry.id) && core.store.get(entry.id)?.state === "waiting") waiting.set(entry.id, entry);
+      if (core.store.get(entry.id)?.state !== "waiting") continue;
+      // What came back says so until its lane has heard it, also where it was offered once more meanwhile.
+      if (entry.isBack === true || !waiting.has(entry.id)) waiting.set(entry.id, entry);
     }
     putBack(outgoing.withdrawals, lane, news.withdrawn);
     putBack(outgoing.granted, lane, news.granted);

@@ -1,26 +1,24 @@
 /** The pages of `/docs` in a real browser, over the whole stack: two accounts that used three models between them. */
-import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Browser, Locator, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import * as z from "zod";
 import { startStack } from "../../scripts/lib/stack.ts";
 import type { Stack } from "../../scripts/lib/stack.ts";
 import { helloThrough } from "../../scripts/lib/hello.ts";
-import { startChromium } from "./chromium.ts";
-import type { Browser, Page } from "./chromium.ts";
+import { newPage, startChromium } from "./chromium.ts";
 
 const PHONE_PX = 360;
 /** How long usage may take to be counted. */
 const COUNTED = { timeout: 30_000, interval: 100 };
 const KeySchema = z.looseObject({ key: z.string() });
 const UsageSchema = z.looseObject({ results: z.array(z.looseObject({ requests: z.number() })) });
-const TableSchema = z.array(z.array(z.string()));
 
 let dir: string;
 let stack: Stack;
 let browser: Browser;
-let page: Page;
 /** Of `first`, who used two models, of `second`, who used a third, and of `third`, who used none. */
 let keys: { first: string; second: string; third: string };
 
@@ -36,7 +34,7 @@ beforeAll(async () => {
   browser = await startChromium();
 });
 afterAll(async () => {
-  await browser?.stop();
+  await browser?.close();
   await stack?.stop();
   rmSync(dir, { recursive: true, force: true });
 });
@@ -64,96 +62,109 @@ async function counted(key: string): Promise<number> {
 }
 
 describe("/docs/usage", () => {
-  beforeEach(async () => {
-    page = await browser.newPage();
-    await page.open(`${stack.url}/docs/usage`);
-  });
-
+  async function openUsage(phonePx?: number) {
+    const { page, complaints } = await newPage(browser, phonePx);
+    await page.goto(`${stack.url}/docs/usage`);
+    return { page, complaints };
+  }
   /** Asks with the key, and answers what the page says once it has its answer. */
-  async function ask(key: string): Promise<string> {
-    await page.type("key-text", key);
+  async function ask(page: Page, key: string): Promise<string> {
+    await page.locator("#key-text").fill(key);
     await page.evaluate('document.getElementById("said").textContent = ""');
-    await page.click("#ask button");
-    return said();
+    await page.getByRole("button", { name: "Show" }).click();
+    return said(page);
   }
-  async function said(): Promise<string> {
-    const text = () => page.evaluate('document.getElementById("said").textContent');
+  async function said(page: Page): Promise<string> {
+    const text = () => page.locator("#said").innerText();
     await expect.poll(text).not.toMatch(/^\u2026?$/);
-    return String(await text());
+    return text();
   }
+  const titles = async (page: Page) => texts(page.locator("#sums th"));
   /** What stands under `Model`. */
-  async function models(): Promise<Set<string | undefined>> {
-    const cells = "[...document.querySelectorAll('#sums tr')].map((row) => [...row.cells].map((one) => one.innerText))";
-    const [titles = [], ...rows] = TableSchema.parse(await page.evaluate(cells));
-    return new Set(rows.map((row) => row[titles.indexOf("Model")]));
+  async function models(page: Page): Promise<Set<string>> {
+    const column = (await titles(page)).indexOf("Model") + 1;
+    return new Set(await texts(page.locator(`#sums td:nth-child(${column})`)));
   }
+  const texts = async (cells: Locator): Promise<string[]> => cells.allInnerTexts();
 
   it("shows each account its own usage alone", async () => {
-    expect(await ask(keys.first)).toMatch(/sums\.$/);
-    expect(await models()).toEqual(new Set(["local/hello-world", "local/stream-words"]));
-    expect(await ask(keys.second)).toMatch(/sums?\.$/);
-    expect(await models()).toEqual(new Set(["local/echo"]));
-    expect(page.complaints).toEqual([]);
+    const { page, complaints } = await openUsage();
+    expect(await ask(page, keys.first)).toMatch(/sums\.$/);
+    expect(await models(page)).toEqual(new Set(["local/hello-world", "local/stream-words"]));
+    expect(await ask(page, keys.second)).toMatch(/sums?\.$/);
+    expect(await models(page)).toEqual(new Set(["local/echo"]));
+    expect(complaints).toEqual([]);
   });
 
   it("says that nothing was used", async () => {
-    expect(await ask(keys.third)).toBe("Nothing was used.");
-    expect(await models()).toEqual(new Set());
-    expect(page.complaints).toEqual([]);
+    const { page, complaints } = await openUsage();
+    expect(await ask(page, keys.third)).toBe("Nothing was used.");
+    expect(await models(page)).toEqual(new Set());
+    expect(complaints).toEqual([]);
   });
 
   it("says why a key is refused, and shows nobody's sums beside that", async () => {
-    await ask(keys.first);
-    expect(await ask("ep_wrong")).toMatch(/^401: /);
-    expect(await models()).toEqual(new Set());
+    const { page, complaints } = await openUsage();
+    await ask(page, keys.first);
+    expect(await ask(page, "ep_wrong")).toMatch(/^401: /);
+    expect(await models(page)).toEqual(new Set());
     // The browser itself notes the answer; there is nothing else.
-    expect(page.complaints).toEqual([expect.stringContaining("401 (Unauthorized)")]);
+    expect(complaints).toEqual([expect.stringContaining("401 (Unauthorized)")]);
   });
 
   it("shows the operator any account's", async () => {
-    await page.type("account", "second");
-    await ask(stack.adminKey);
-    expect(await models()).toEqual(new Set(["local/echo"]));
-    expect(page.complaints).toEqual([]);
+    const { page, complaints } = await openUsage();
+    await page.locator("#account").fill("second");
+    await ask(page, stack.adminKey);
+    expect(await models(page)).toEqual(new Set(["local/echo"]));
+    expect(complaints).toEqual([]);
   });
 
   it("saves a table of FOCUS", async () => {
-    await page.saveIn(dir);
-    await page.type("key-text", keys.first);
-    await page.click("#csv");
-    expect(await said()).toBe("Saved.");
-    await expect.poll(() => readdirSync(dir)).toContain("usage.csv");
-    const lines = () => readFileSync(join(dir, "usage.csv"), "utf8").split("\r\n");
-    await expect.poll(() => lines()[0]).toMatch(/^BilledCost,/);
-    expect(lines().filter((line) => line.includes("local/"))).not.toEqual([]);
-    expect(page.complaints).toEqual([]);
+    const { page, complaints } = await openUsage();
+    await page.locator("#key-text").fill(keys.first);
+    const saved = page.waitForEvent("download");
+    await page.locator("#csv").click();
+    const download = await saved;
+    expect(download.suggestedFilename()).toBe("usage.csv");
+    const lines = readFileSync(await download.path(), "utf8").split("\r\n");
+    expect(lines[0]).toMatch(/^BilledCost,/);
+    expect(lines.filter((line) => line.includes("local/"))).not.toEqual([]);
+    expect(await said(page)).toBe("Saved.");
+    expect(complaints).toEqual([]);
   });
 
   it("fits a phone, however many columns are shown", async () => {
-    await page.asPhone(PHONE_PX);
-    for (const name of ["key", "device", "deployment", "phase"]) await page.click(`#group-${name}`);
-    await ask(keys.first);
-    expect(await models()).toEqual(new Set(["local/hello-world", "local/stream-words"]));
-    expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(PHONE_PX);
-    expect(await page.evaluate("visualViewport.scale")).toBe(1);
-    expect(page.complaints).toEqual([]);
+    const { page, complaints } = await openUsage(PHONE_PX);
+    const more = ["key", "device", "deployment", "phase"];
+    for (const name of more) await page.locator(`#group-${name}`).check();
+    await ask(page, keys.first);
+    const shown = (await titles(page)).map((title) => title.toLowerCase());
+    expect(shown).toEqual(expect.arrayContaining(["model", ...more]));
+    expect(await models(page)).toEqual(new Set(["local/hello-world", "local/stream-words"]));
+    await fits(page);
+    expect(complaints).toEqual([]);
   });
 });
 
 it("renders the document of the API", async () => {
-  page = await browser.newPage();
-  await page.open(`${stack.url}/docs`);
+  const { page, complaints } = await newPage(browser);
+  await page.goto(`${stack.url}/docs`);
   // Its script has megabytes.
-  const text = () => page.evaluate("document.body.innerText");
+  const text = () => page.locator("body").innerText();
   await expect.poll(text, { timeout: 60_000 }).toContain("/v1/predictions");
-  expect(page.complaints).toEqual([]);
+  expect(complaints).toEqual([]);
 });
 
 it("leads from a code to its row, on a phone, too", async () => {
-  page = await browser.newPage();
-  await page.asPhone(PHONE_PX);
-  await page.open(`${stack.url}/docs/errors#unauthenticated`);
-  expect(await page.evaluate("document.querySelector(':target').innerText")).toContain("401");
-  expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(PHONE_PX);
-  expect(page.complaints).toEqual([]);
+  const { page, complaints } = await newPage(browser, PHONE_PX);
+  await page.goto(`${stack.url}/docs/errors#unauthenticated`);
+  expect(await page.locator(":target").innerText()).toContain("401");
+  await fits(page);
+  expect(complaints).toEqual([]);
 });
+
+/** Nothing is wider than the screen, and nothing was made smaller for that. */
+async function fits(page: Page): Promise<void> {
+  expect(await page.evaluate("[document.documentElement.scrollWidth, visualViewport.scale]")).toEqual([PHONE_PX, 1]);
+}

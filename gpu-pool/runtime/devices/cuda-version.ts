@@ -4,25 +4,17 @@
  * From CUDA 11 on a driver runs all versions of its major version; before that each version wanted its own driver or a
  * newer one. Source: NVIDIA, "CUDA Compatibility", "Minor Version Compatibility".
  */
-import { execFile } from "node:child_process";
 import { readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { askProgram } from "./ask-program.ts";
 
 const LIMIT_MS = 10_000;
 const FIRST_COMPATIBLE_MAJOR = 11;
 
 /** The newest that the driver runs, as `nvidia-smi` says it above its table; null where it says none. Never throws. */
-export function askCudaVersion(): Promise<string | null> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => {
-      child.kill("SIGKILL");
-      resolve(null);
-    }, LIMIT_MS);
-    const child = execFile("nvidia-smi", (_error, stdout) => {
-      clearTimeout(timer);
-      resolve(/\bCUDA(?: \w+)? Version\s*:\s*(\d+\.\d+)/.exec(stdout)?.[1] ?? null);
-    });
-  });
+export async function askCudaVersion(): Promise<string | null> {
+  const answer = await askProgram("nvidia-smi", [], LIMIT_MS).catch(() => null);
+  return /\bCUDA(?: \w+)? Version\s*:\s*(\d+\.\d+)/.exec(answer?.stdout ?? "")?.[1] ?? null;
 }
 
 /** The CUDA of the PyTorch that this interpreter finds beside it; null without one, or where it is built for none. */

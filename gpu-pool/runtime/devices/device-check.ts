@@ -2,9 +2,10 @@
  * Whether a GPU computes, asked before any work is put on it: a program is run with only that device visible. It exits
  * with 0 when the device is well, with 1 when it is sick, and with anything else when it can't tell.
  */
-import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { hiddenSecrets } from "../hidden-secrets.ts";
+import { askProgram } from "./ask-program.ts";
+import type { Answer } from "./ask-program.ts";
 
 const PYTHON_PATH = fileURLToPath(new URL("../../python", import.meta.url));
 /** A driver that hangs is as sick as one that fails. */
@@ -24,7 +25,7 @@ export function deviceCheckOf(setting: string): { check?: Check } {
 }
 
 /** `program`: what to run in place of the pool's own check (python/edgeplane_check). Never throws. */
-export function checkDevice(id: string, program: string | null, limitMs = LIMIT_MS): Promise<CheckResult> {
+export async function checkDevice(id: string, program: string | null, limitMs = LIMIT_MS): Promise<CheckResult> {
   const python = process.env["EDGEPLANE_PYTHON"] ?? "python3";
   const [command, args] = program === null ? [python, ["-m", "edgeplane_check"]] : [program, [id]];
   const env = {
@@ -34,17 +35,17 @@ export function checkDevice(id: string, program: string | null, limitMs = LIMIT_
     CUDA_VISIBLE_DEVICES: id,
     CUDA_DEVICE_ORDER: "PCI_BUS_ID",
   };
-  return new Promise((resolve) => {
-    // A process that hangs in the driver dies of no signal: its end is not waited for.
-    const timer = setTimeout(() => {
-      child.kill("SIGKILL");
-      resolve({ state: "sick", why: `its check did not end within ${limitMs / 1000} s` });
-    }, limitMs);
-    const child = execFile(command, args, { env }, (error, stdout, stderr) => {
-      clearTimeout(timer);
-      const said = (stdout.trim() || stderr.trim()).split("\n").at(-1)?.slice(0, SHOWN_CHARACTERS) ?? "";
-      if (error === null) resolve({ state: "well", why: said });
-      else resolve({ state: error.code === SICK ? "sick" : "unknown", why: said === "" ? error.message : said });
-    });
-  });
+  try {
+    const answer = await askProgram(command, args, limitMs, env);
+    if (answer === null) return { state: "sick", why: `its check did not end within ${limitMs / 1000} s` };
+    return resultOf(answer);
+  } catch (error) {
+    return { state: "unknown", why: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+function resultOf({ error, stdout, stderr }: Answer): CheckResult {
+  const said = (stdout.trim() || stderr.trim()).split("\n").at(-1)?.slice(0, SHOWN_CHARACTERS) ?? "";
+  if (error === null) return { state: "well", why: said };
+  return { state: error.code === SICK ? "sick" : "unknown", why: said === "" ? error.message : said };
 }

@@ -33,8 +33,8 @@ export type DeviceWatchOptions = {
   /** The value of CUDA_VISIBLE_DEVICES; undefined where it is not set. */
   visible: string | undefined;
   ask?: () => Promise<SmiReport>;
-  /** Which cards the driver has. */
-  askDriver?: () => Promise<DriverCard[]>;
+  /** Which cards the driver has, where these are more than the `named` ones. */
+  askDriver?: (named: number) => Promise<DriverCard[]>;
   /** Which CUDA the driver runs; null where nobody knows. */
   askVersion?: () => Promise<string | null>;
   /** Whether a device computes; left out, nobody checks. */
@@ -134,7 +134,7 @@ export class DeviceWatch {
 
   async #look(): Promise<DeviceReport> {
     const { devices, problem } = await this.#ask().catch((error: unknown) => unasked(error));
-    const ofDriver = await (this.#options.askDriver ?? askDriver)();
+    const ofDriver = devices.length === 0 ? [] : await (this.#options.askDriver ?? askDriver)(devices.length);
     const known = this.#cards.named({ devices, problem }, this.#options.clock.nowMs(), ofDriver);
     const cuda = visibleOf(known, this.#options.visible).map((device) => ({
       ...device,

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, expect, test, vi } from "vitest";
@@ -7,7 +7,6 @@ import { checkDevice } from "./device-check.ts";
 import type { CheckResult } from "./device-check.ts";
 import { askCudaVersion, cudaProblem } from "./cuda-version.ts";
 import { DeviceWatch } from "./device-watch.ts";
-import { askDriver } from "./driver-cards.ts";
 import { FenceNews } from "./fence-news.ts";
 import { askNvidiaSmi, parseNvidiaSmi } from "./nvidia-smi.ts";
 import { visibleOf } from "./visible.ts";
@@ -210,42 +209,35 @@ test("a model that fits only on a card that comes and goes waits for it no longe
   expect(isAwaited()).toEqual([false, true]);
 });
 
-const inDriver = (uuid: string, minor: number, more = ""): string =>
-  `Model: \t\t NVIDIA L4\nIRQ:   \t\t 18\nGPU UUID: \t ${uuid}\nBus Location: \t 0000:0${minor}:00.0\nDevice Minor: \t ${minor}\n${more}`;
-
-test("the driver tells of the cards that this process may open, that have started and are not excluded", async () => {
-  const root = mkdtempSync(join(folder, "root-"));
-  expect(await askDriver(root)).toEqual([]);
-  const infos = [
-    inDriver("GPU-0a", 0),
-    inDriver("GPU-1b", 1),
-    inDriver("GPU-????????-????", 2),
-    inDriver("GPU-3d", 3, "GPU Excluded: \t Yes\n"),
-    inDriver("GPU-4e", 4),
-  ];
-  mkdirSync(join(root, "dev"));
-  infos.forEach((info, minor) => {
-    const card = join(root, `proc/driver/nvidia/gpus/0000:0${minor}:00.0`);
-    mkdirSync(card, { recursive: true });
-    writeFileSync(join(card, "information"), info);
-    if (minor !== 4) writeFileSync(join(root, `dev/nvidia${minor}`), "");
-  });
-  expect(await askDriver(root)).toEqual([
-    { uuid: "GPU-0a", name: "NVIDIA L4" },
-    { uuid: "GPU-1b", name: "NVIDIA L4" },
-  ]);
-});
-
 test("a first list that is short hides no card that the driver has: it is awaited, and used once it is named", async () => {
   const { host, watch, problems } = makeHost({ ofDriver: ["GPU-0", "GPU-1"] });
   host.text = line(0);
   await watch.look();
-  const missing = "GPU GPU-1 is missing: the driver has it, and nvidia-smi does not name it";
-  expect(problems()).toEqual({ "0": null, "GPU-1": missing });
+  const missing = "GPU 1 is missing: the driver has it, and nvidia-smi does not name it";
+  expect(problems()).toEqual({ "0": null, "1": missing });
   expect(watch.report.cuda[1]?.isAwaited).toBe(true);
   host.text = line(0) + line(1);
   await watch.look();
   expect(problems()).toEqual({ "0": null, "1": null });
+});
+
+test("a pool that is to use the card that a first list lacks waits for it by its number", async () => {
+  const { host, watch, problems } = makeHost({ visible: "1", ofDriver: ["GPU-0", "GPU-1"] });
+  host.text = line(0);
+  await watch.look();
+  expect(watch.refusal).toBeNull();
+  expect(problems()["1"]).toContain("GPU 1 is missing");
+  host.text = line(0) + line(1);
+  await watch.look();
+  expect(problems()).toEqual({ "1": null });
+});
+
+test("a card that was not named yet goes by its uuid where those that are named are numbered otherwise", async () => {
+  const { host, watch, problems } = makeHost({ ofDriver: ["GPU-0", "GPU-1"] });
+  host.text = line(0, "GPU-1");
+  await watch.look();
+  const missing = "GPU GPU-0 is missing: the driver has it, and nvidia-smi does not name it";
+  expect(problems()).toEqual({ "0": null, "GPU-0": missing });
 });
 
 test("a driver none of whose cards is named tells of another host", async () => {

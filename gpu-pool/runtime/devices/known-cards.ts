@@ -21,6 +21,7 @@ const STEADY_MS = 60_000;
 /** `missingSinceMs`: when the fence began; null: there is none. `backSinceMs`: named since then, and fenced. */
 type Card = {
   device: CudaDevice;
+  wasNamed: boolean;
   missingSinceMs: number | null;
   backSinceMs: number | null;
   lossesAtMs: number[];
@@ -36,13 +37,12 @@ export class KnownCards {
   named({ devices, problem }: SmiReport, nowMs: number, ofDriver: readonly DriverCard[] = []): KnownCard[] {
     const named = devices.map((device) => this.#named(device, nowMs));
     const uuids = new Set(devices.map(({ uuid }) => uuid));
-    // What names no card of the driver's tells of something else.
-    if (ofDriver.some(({ uuid }) => uuids.has(uuid))) this.#expect(ofDriver);
+    this.#expect(ofDriver, devices);
     const numbers = new Set(devices.map(({ id }) => id));
     const missing = Array.from(this.#cards.values()).flatMap((card) => {
       if (uuids.has(card.device.uuid)) return [];
       lose(card, nowMs);
-      return [{ ...asMissing(card.device, problem, numbers), isAwaited: isAwaited(card, nowMs) }];
+      return [{ ...asMissing(card, problem, numbers), isAwaited: isAwaited(card, nowMs) }];
     });
     return [...named, ...missing].sort(byNumber);
   }
@@ -51,6 +51,7 @@ export class KnownCards {
     const card = this.#cards.get(device.uuid) ?? newCard(device);
     this.#cards.set(device.uuid, card);
     card.device = device;
+    card.wasNamed = true;
     if (card.missingSinceMs === null) return { ...device, isAwaited: false };
     card.backSinceMs ??= nowMs;
     if (isSteady(card, nowMs)) {
@@ -62,14 +63,20 @@ export class KnownCards {
     return { ...device, problem: device.problem ?? why, isAwaited: isAwaited(card, nowMs) };
   }
 
-  #expect(ofDriver: readonly DriverCard[]): void {
-    for (const { uuid, name } of ofDriver)
-      if (!this.#cards.has(uuid)) this.#cards.set(uuid, newCard(unnamed(uuid, name)));
+  #expect(ofDriver: readonly DriverCard[], named: readonly CudaDevice[]): void {
+    const inOrder = ofDriver.map(({ uuid }) => uuid);
+    // What names no card of the driver's tells of something else.
+    if (!named.some(({ uuid }) => inOrder.includes(uuid))) return;
+    const isNumbered = named.every(({ uuid, id }) => inOrder.indexOf(uuid) === Number(id));
+    for (const [number, { uuid, name }] of ofDriver.entries()) {
+      if (this.#cards.has(uuid)) continue;
+      this.#cards.set(uuid, newCard(unnamed(isNumbered ? String(number) : uuid, uuid, name)));
+    }
   }
 }
 
 function newCard(device: CudaDevice): Card {
-  return { device, missingSinceMs: null, backSinceMs: null, lossesAtMs: [] };
+  return { device, wasNamed: false, missingSinceMs: null, backSinceMs: null, lossesAtMs: [] };
 }
 
 function lose(card: Card, nowMs: number): void {
@@ -89,15 +96,16 @@ function isSteady({ lossesAtMs, backSinceMs }: Card, nowMs: number): boolean {
 }
 
 /** A card that only the driver told of. */
-function unnamed(uuid: string, name: string): CudaDevice {
+function unnamed(id: string, uuid: string, name: string): CudaDevice {
   return {
-    ...{ id: uuid, uuid, name, memoryBytes: null, usedBytes: null, utilizationPercent: null },
+    ...{ id, uuid, name, memoryBytes: null, usedBytes: null, utilizationPercent: null },
     ...{ temperatureCelsius: null, powerWatts: null, uncorrectedEccErrors: null, problem: null },
   };
 }
 
 /** Cards that are left may have been numbered anew: what is missing goes by its uuid where another has its number. */
-function asMissing(device: CudaDevice, problem: string | null, numbers: ReadonlySet<string>): CudaDevice {
+function asMissing({ device, wasNamed }: Card, problem: string | null, numbers: ReadonlySet<string>): CudaDevice {
+  const why = wasNamed ? "nvidia-smi does not name it any more" : "the driver has it, and nvidia-smi does not name it";
   return {
     ...device,
     id: numbers.has(device.id) ? device.uuid : device.id,
@@ -105,12 +113,8 @@ function asMissing(device: CudaDevice, problem: string | null, numbers: Readonly
     utilizationPercent: null,
     temperatureCelsius: null,
     powerWatts: null,
-    problem: `GPU ${device.id} is missing: ${problem ?? saidNothing(device)}`,
+    problem: `GPU ${device.id} is missing: ${problem ?? why}`,
   };
-}
-
-function saidNothing({ id, uuid }: CudaDevice): string {
-  return id === uuid ? "the driver has it, and nvidia-smi does not name it" : "nvidia-smi does not name it any more";
 }
 
 /** What has no number stands behind those that have one. */

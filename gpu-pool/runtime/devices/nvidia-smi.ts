@@ -4,7 +4,8 @@
  *
  * Source of the fields: `nvidia-smi --help-query-gpu`.
  */
-import { execFile } from "node:child_process";
+import { askProgram } from "./ask-program.ts";
+import type { Answer } from "./ask-program.ts";
 
 const FIELDS = [
   "index",
@@ -48,23 +49,14 @@ export type CudaDevice = {
 /** `problem`: why there are no devices, or, beside some, what `nvidia-smi` complained of. */
 export type SmiReport = { devices: CudaDevice[]; problem: string | null };
 
-/** Asks once. Never throws, and answers within `limitMs` even where the program can't be killed. */
-export function askNvidiaSmi(limitMs = LIMIT_MS): Promise<SmiReport> {
-  return new Promise((resolve) => {
-    const late = (): SmiReport => ({ devices: [], problem: `nvidia-smi gave no answer within ${limitMs / 1000} s` });
-    // A process that hangs in the driver dies of no signal: its end is not waited for.
-    const timer = setTimeout(() => {
-      child.kill("SIGKILL");
-      resolve(late());
-    }, limitMs);
-    const child = execFile("nvidia-smi", QUERY, (error, stdout, stderr) => {
-      clearTimeout(timer);
-      resolve(reportOf(error, stdout, stderr));
-    });
-  });
+/** Asks once, for `limitMs` at most. Rejects where no program can be started. */
+export async function askNvidiaSmi(limitMs = LIMIT_MS): Promise<SmiReport> {
+  const answer = await askProgram("nvidia-smi", QUERY, limitMs);
+  if (answer === null) return { devices: [], problem: `nvidia-smi gave no answer within ${limitMs / 1000} s` };
+  return reportOf(answer);
 }
 
-function reportOf(error: (Error & { code?: unknown }) | null, stdout: string, stderr: string): SmiReport {
+function reportOf({ error, stdout, stderr }: Answer): SmiReport {
   const { devices, complaints } = parseNvidiaSmi(stdout);
   if (error === null && devices.length > 0) return { devices, problem: null };
   const said = [...complaints, ...stderr.trim().split("\n")].filter((line) => line !== "").join(" ");

@@ -177,6 +177,12 @@ test("what can never be placed is refused with the reason", () => {
     "an instance takes 40.0 GiB of a device, and the largest has 24.0 GiB",
   );
   expect(refusal({ devicesPerInstance: 2 })).toContain("takes 2 devices, and this host has 1");
+  const pair = { bytes: 40 * 1024 ** 3, devicesPerInstance: 2 };
+  for (const largest of [40 * 1024 ** 3, null])
+    expect(refusal(pair, cards(24 * 1024 ** 3, largest))).toBe(
+      "an instance takes 40.0 GiB of each of 2 devices, and only 1 has that",
+    );
+  expect(refusal(pair, cards(24 * 1024 ** 3, 16 * 1024 ** 3))).toContain("of 2 devices, and the largest has 24.0 GiB");
   expect(refusal({ devices: ["7"] })).toContain("names 7, and this host has 0");
   const resident = placed("other", "0", { bytes: 20 * 1024 ** 3 });
   expect(refusal({ bytes: 10 * 1024 ** 3 }, undefined, [resident])).toContain("4.0 GiB beside the pinned models");

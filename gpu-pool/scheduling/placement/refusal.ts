@@ -23,11 +23,12 @@ export function refusalOf(
   const need = model.bytes ?? Math.max(1, model.least);
   const fitting = well.filter((device) => leftOf(device) >= need);
   if (fitting.length >= wanted) return null;
-  const largest = Math.max(...well.map(leftOf));
   const beside = pinned.length === 0 ? "" : " beside the pinned models";
-  const each = wanted === 1 ? "a device" : `each of ${wanted} devices`;
   const takes = model.bytes === null ? `more than ${gibibytes(need - 1)}` : gibibytes(need);
-  return `an instance takes ${takes} of ${each}, and the largest has ${gibibytes(largest)}${beside}`;
+  const largest = `the largest has ${gibibytes(Math.max(...well.map(leftOf)))}`;
+  if (wanted === 1) return `an instance takes ${takes} of a device, and ${largest}${beside}`;
+  const many = fitting.length === 0 ? largest : `only ${fitting.length} ${fitting.length === 1 ? "has" : "have"} that`;
+  return `an instance takes ${takes} of each of ${wanted} devices, and ${many}${beside}`;
 }
 
 /** What a device has beside these instances, whoever else is on it; Infinity where that isn't known. */

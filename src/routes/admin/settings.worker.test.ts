@@ -1,4 +1,5 @@
 /** The settings as an operator publishes them, over a settings object of the tests' own. */
+import { runInDurableObject } from "cloudflare:test";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { callJson, newKey, testEnv } from "../../../test/worker/edge-harness.ts";
 import type { Env } from "../../env.ts";
@@ -202,6 +203,12 @@ describe("settings that a later release published", () => {
     env = deployment(name);
     const key = await newKey("settings-guest");
     expect((await callJson("/v1/account", { key, env })).status).toBe(503);
+    // An isolate that gets an error tells its counts again: they count once.
+    await runInDurableObject(testEnv.SETTINGS.getByName(name), (object) => {
+      const refresh = () => object.refresh({ number: null, staleServed: 7 }, [], { published: 5, dropped: 0 });
+      expect(refresh).toThrow("/plugins/api-key/fail_mode: ");
+      expect(object.stats()).toMatchObject({ staleServed: 0, audit: { published: 0 } });
+    });
     const { status, body } = await get("");
     expect([status, body["code"], body["detail"]]).toEqual([
       503,

@@ -52,6 +52,14 @@ describe("the document", () => {
     expect(ids.filter((id, index) => ids.indexOf(id) !== index)).toEqual([]);
   });
 
+  test("says of all that makes predictions that a version may not be live yet", () => {
+    const creating = operations.filter(({ method, path }) =>
+      method === "post" ? path.endsWith("/predictions") : path === "/v1/predictions/{id}" && method === "put",
+    );
+    expect(creating.map(({ operation }) => operation.operationId)).toHaveLength(5);
+    expect(creating.filter(({ operation }) => !Object.hasOwn(operation.responses, "409"))).toEqual([]);
+  });
+
   test("describes the parameters of each path", () => {
     for (const { path, operation } of operations) {
       const named = (operation.parameters ?? []).filter((one) => one.in === "path").map(({ name }) => name);

@@ -50,6 +50,7 @@ const errors: ErrorCode[] = [
   "model_not_found",
   "version_not_found",
   "version_deleted",
+  "version_pending",
   "idempotency_key_reused",
   "priority_forbidden",
   "model_forbidden",

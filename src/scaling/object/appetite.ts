@@ -2,7 +2,8 @@
  * How many machines one version of a model would have: what its lane tells, handed to its policy in the policy's terms.
  *
  * A lane tells device time, which is a share of a batch, or a slot's. How much of it a machine serves in a second is
- * measured while predictions wait, and corrects what a prediction is taken to take.
+ * measured while predictions wait, and corrects what a prediction is taken to take. Of a machine that serves several
+ * models, that share counts which the model has of what runs there.
  */
 import type { VersionDemand } from "../demand.ts";
 import type { Memory } from "../memory.ts";
@@ -31,8 +32,9 @@ export type Kind = { bootS: number; billingS: number; lossPerHour: number };
 /** Null: what is paid at once isn't known while nothing is offered. */
 export type KnownKind = Omit<Kind, "billingS"> & { billingS: number | null };
 export type Bounds = { targetS: number; patienceS: number; min: number; max: number; memoryBytes: number };
-/** Machines: those where the version can run now, and those that boot; `standing`: pools that nobody rented. */
-export type Served = { ready: number; booting: number; standing: number };
+type Count = { ready: number; booting: number };
+/** Machines of its class, and those of others that serve it or boot for it; `standing`: pools that nobody rented. */
+export type Served = { own: Count; others: Count; standing: number };
 export type Heard = { arrived: number; started: number; waitedMs: number; ended: number; endedMs: number };
 
 export class Appetite {
@@ -44,8 +46,11 @@ export class Appetite {
   #kind: Kind;
   #demand: VersionDemand | null = null;
   #heardAtS: number | null = null;
+  /** Device time of what ended while more waited than the machines could begin, and the time of these machines. */
   #busyS = 0;
   #readyS = 0;
+  /** Machines that it had when it was heard last. */
+  #had = 0;
   #meanS: number | null = null;
   #wanted = 0;
   /** Machines for what could wait, and can't any longer. */
@@ -116,12 +121,16 @@ export class Appetite {
     return this.#meanS;
   }
 
-  /** News of its lane. `heard`: what happened since the last. */
-  hear(nowS: number, demand: VersionDemand, heard: Heard): void {
+  /**
+   * News of its lane. `heard`: what happened since the last. `shares`: machines that it has, of those where others are
+   * too its share of what runs there.
+   */
+  hear(nowS: number, demand: VersionDemand, heard: Heard, shares: number): void {
     const before = this.#demand;
     this.#demand = demand;
     if (heard.arrived > 0 || heard.ended > 0) this.#hasLearned = true;
     this.#measure(nowS, before, heard);
+    this.#had = shares;
     for (let n = Math.min(MAX_HEARD, heard.arrived); n > 0; n -= 1) this.#policy.arrived(nowS);
     const waitS = heard.started === 0 ? 0 : heard.waitedMs / heard.started / 1000;
     for (let n = Math.min(MAX_HEARD, heard.started); n > 0; n -= 1) this.#policy.started(nowS, waitS);
@@ -142,7 +151,8 @@ export class Appetite {
   need(nowS: number, served: Served, bounds: Bounds, known: KnownKind): ModelNeed {
     const kind = { ...known, billingS: known.billingS ?? this.#kind.billingS };
     this.#adopt(nowS, bounds.targetS, kind);
-    const { ready, booting, standing } = served;
+    const { own, others, standing } = served;
+    const [ready, booting] = [own.ready + others.ready, own.booting + others.booting];
     const running = this.#demand?.inFlight ?? 0;
     const low = this.#demand?.waiting.low ?? 0;
     const waiting = waitingOf(this.#demand) - low;
@@ -156,9 +166,14 @@ export class Appetite {
     // What is rented for them is no spare machine, and stays until none waits.
     this.#patient = low === 0 ? 0 : Math.max(this.#patient, this.#forPatient(low, oldestWaitS, spare, bounds, kind));
     this.#wanted = Math.max(0, Math.max(wanted, this.#patient) - standing);
+    // What it keeps in other classes is there because its own can't give it: that must want it still.
+    const isSpread = others.ready + others.booting > 0;
+    const asked = Math.max(0, Math.max(isSpread ? wanted : this.#policy.reasons.asked, this.#patient) - standing);
     return {
       model: `${this.model} ${this.version}`,
-      machines: this.#wanted === 1 ? this.#shareOfOne() : this.#wanted,
+      machines: asked === 1 ? this.#shareOfOne() : asked,
+      // All machines of the class count as its own, also where several models keep the same: none is rented for that.
+      keptMachines: this.#wanted,
       patientMachines: low / this.#slots,
       memoryBytes: bounds.memoryBytes,
       swapS: SWAP_S,
@@ -191,20 +206,21 @@ export class Appetite {
     }
     const elapsedS = nowS - (this.#heardAtS ?? nowS);
     this.#heardAtS = nowS;
-    const ready = sessions.filter(({ readyInMs }) => readyInMs === 0).length;
-    const isFull = waitingOf(before) > 0 && waitingOf(this.#demand) > 0;
-    if (!isFull || ready === 0 || elapsedS <= 0) return;
+    // The end that lets the last one begin belongs to the time in which it waited.
+    const isBusyStill = waitingOf(this.#demand) > 0 || !sessions.some(({ startNow }) => startNow > 0);
+    const isFull = waitingOf(before) > 0 && isBusyStill;
+    if (!isFull || this.#had === 0 || elapsedS <= 0) return;
     this.#busyS += heard.endedMs / 1000;
-    this.#readyS += elapsedS * ready;
+    this.#readyS += elapsedS * this.#had;
     if (this.#readyS < REMEMBERED_S) return;
     this.#busyS /= 2;
     this.#readyS /= 2;
   }
 
-  /** The time that it holds a slot, by what a machine was seen to serve. */
+  /** The time that it holds a slot, by what a machine was seen to serve: never less than it has of its device. */
   #workOf(deviceS: number): number {
     const isMeasured = this.#readyS > Math.max(MEASURED_S, MEASURED_WORKS * deviceS) && this.#busyS > 0;
-    return isMeasured ? (deviceS * this.#slots * this.#readyS) / this.#busyS : deviceS;
+    return isMeasured ? deviceS * Math.max(1, (this.#slots * this.#readyS) / this.#busyS) : deviceS;
   }
 
   #adopt(nowS: number, targetS: number, kind: Kind): void {

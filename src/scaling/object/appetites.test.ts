@@ -112,7 +112,7 @@ describe("Appetites", () => {
     const { appetites, open, writes } = opened();
     const appetite = open("v");
     for (let second = 0; second < 1800; second += 1) {
-      appetite.hear(1e9 + second, demand, one);
+      appetite.hear(1e9 + second, demand, one, 1);
       appetites.save((1e9 + second) * 1000, () => false);
     }
     expect(writes()).toBe(2);
@@ -125,11 +125,11 @@ describe("Appetites", () => {
   it("stores so much of a version, and so many versions, at most", () => {
     const { sql, appetites, open } = opened();
     const busy = open("busy");
-    for (let n = 0; n < 5000; n += 1) busy.hear(1e9 + n * 100, demand, { ...one, endedMs: 1234.567 });
+    for (let n = 0; n < 5000; n += 1) busy.hear(1e9 + n * 100, demand, { ...one, endedMs: 1234.567 }, 1);
     appetites.save(1e12, () => true);
     expect(String(sql("SELECT value FROM policies")[0]?.["value"]).length).toBeLessThan(16_000);
     for (let n = 0; n < OVERALL_MAX_VERSIONS + 20; n += 1) {
-      open(`v${n}`).hear(1e9 + n, demand, one);
+      open(`v${n}`).hear(1e9 + n, demand, one, 1);
       appetites.save(1e12 + n, () => true);
     }
     const [row] = sql("SELECT count(*) AS rows, min(saved_at) AS oldest FROM policies");
@@ -138,7 +138,7 @@ describe("Appetites", () => {
 
   it("lets a new version begin with what the one before it has learned, as it is now or was stored last", () => {
     const { store, appetites, open } = opened();
-    for (let n = 0; n < 30; n += 1) open("v").hear(1e9 + n, demand, { ...one, endedMs: 7000 });
+    for (let n = 0; n < 30; n += 1) open("v").hear(1e9 + n, demand, { ...one, endedMs: 7000 }, 1);
     expect(open("new").workS).toBe(7);
     expect(open("new").memory().arrivals).toHaveLength(30);
     appetites.save(1e12, () => true);
@@ -150,7 +150,7 @@ describe("Appetites", () => {
 
   it("is as if nothing had been learned where another release stored it", () => {
     const { sql, store, appetites, open } = opened();
-    open("v").hear(1e9, demand, one);
+    open("v").hear(1e9, demand, one, 1);
     appetites.save(1e12, () => true);
     expect(store.memory("local/echo v")?.arrivals).toHaveLength(1);
     sql("UPDATE policies SET value = json_set(value, '$.v', 2)");

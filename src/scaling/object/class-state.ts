@@ -148,7 +148,8 @@ export class ClassState {
     const missing = take(plan.order.spot, true) + take(plan.order.onDemand, false);
     if (missing === 0) return { plan, rent, problem: null, unrented: [] };
     const fresh = plan.placement.machines.filter(({ id }) => id === null);
-    const unrented = fresh.slice(-missing).flatMap(({ copies }) => copies);
+    // What is rented takes the largest of them; what is missing beyond them was for the minimum, or a spare.
+    const unrented = fresh.slice(rent.length, rent.length + missing).flatMap(({ copies }) => copies);
     return { plan, rent, problem: why ?? "every offer that does was sold out, refused or failed lately", unrented };
   }
 

@@ -27,7 +27,7 @@ import { Providers } from "./providers.ts";
 import type { ScalerStore } from "./rows.ts";
 import { Purse } from "./purse.ts";
 import { RentRecords, soleCause } from "./rent-records.ts";
-import { elsewhere, heldElsewhere, heldNeeds, onMachine, standingPools } from "./residents.ts";
+import { elsewhere, heldElsewhere, heldNeeds, idleSOf, onMachine, standingPools } from "./residents.ts";
 import { Sickness } from "./sickness.ts";
 import { Spills } from "./spills.ts";
 import { SpotLosses } from "./spot-losses.ts";
@@ -154,9 +154,9 @@ export class ScalerCore {
     if (!this.isOn) return { everyMs: ASK_EVERY_MS, versions: [] };
     const nowS = this.#clock.seconds();
     this.#noteLane(lane);
-    for (const { demand, heard } of this.lanes.hear(lane, report)) {
+    for (const { demand, heard, shares } of this.lanes.hear(lane, report)) {
       const key = keyOf(demand);
-      this.#appetite(key, demand)?.hear(nowS, demand, heard);
+      this.#appetite(key, demand)?.hear(nowS, demand, heard, shares);
       if (heard.arrived > 0) this.#store.arrived(key, this.#clock.wall(), heard.arrived);
       for (const { session, readyInMs, problem } of demand.sessions) {
         if (problem !== null)
@@ -204,6 +204,7 @@ export class ScalerCore {
       sinceStartMs: this.#clock.mono(),
     });
     this.#prices = new Map();
+    this.spills.keepOf(this.#hardware());
     for (const hardware of this.#hardware()) this.#decide(hardware, nowMs);
     this.#prices = null;
     this.appetites.save(nowMs, () => !this.isActive);
@@ -213,7 +214,7 @@ export class ScalerCore {
   }
 
   /** Offers of the providers that are here. */
-  offers(): KnownOffer[] {
+  offers(): readonly KnownOffer[] {
     return this.providers.offers(this.#clock.mono());
   }
 
@@ -348,14 +349,14 @@ export class ScalerCore {
     };
     const needs = wanting.map(({ key, appetite, bounds }) => {
       const others = elsewhere(this, key, hardware);
-      const [ready, booting] = [serving.ready + others.ready, serving.booting + others.booting];
-      const served = { ready, booting, standing: own.external ? 0 : (standing.byKey.get(key) ?? 0) };
+      const served = { own: serving, others, standing: own.external ? 0 : (standing.byKey.get(key) ?? 0) };
       return appetite.need(nowS, served, bounds, this.#kind(hardware, key));
     });
-    needs.push(...heldNeeds(this, hardware, this.#wishes.values(), nowMs));
+    const held = heldNeeds(this, hardware, this.#wishes.values(), nowMs);
+    needs.push(...held);
     const decision = state.decide({
       ...{ nowS, nowMs: this.billingMs(), settings: this.settings, offers: this.offers(), machines, needs },
-      idleS: Math.min(Infinity, ...wanting.map(({ appetite }) => appetite.idleS(nowS))),
+      idleS: idleSOf(wanting, held, nowS),
       spent: { ofClass: this.spentNano(hardware), inAll: this.spentNano() },
       bootMs: this.bootMs(hardware),
       isAvoided: this.book.isAvoided,

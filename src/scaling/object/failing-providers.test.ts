@@ -1,6 +1,7 @@
 /** The scaler with a provider that doesn't go by the protocol, and with clocks that jump. */
 import { describe, expect, it } from "vitest";
 import { offer, World } from "../../../test/unit/scaling/world.ts";
+import { outlookOf } from "./outlook.ts";
 
 /** Until nothing is left, within ten minutes. */
 function settle(world: World): void {
@@ -101,14 +102,16 @@ describe("providers that fail", () => {
   it("counts what it has given up, until its provider no longer lists it, and says so", () => {
     const world = new World({ classes: { cpu: { max: 1, boot_timeout_s: 30 } } });
     world.faults = { neverBoots: () => world.made === 1, keeps: true };
+    world.expects = { expectedBootS: 20 };
     world.offers = [offer("first", { pricePerHourNano: 1 }), offer("second")];
     world.arrive("local/echo");
     world.run(400);
     expect(world.core.book.counts.neverConnected).toBe(1);
     expect([world.made, world.most]).toEqual([1, 1]);
     expect(world.status().classes[0]?.why).toContain(
-      "at most 1 are allowed, 1 that leave count until their providers no longer list them",
+      "at most 1 are allowed, and 1 more counts until its provider no longer lists it.",
     );
+    expect(outlookOf(world.core, "local/echo v", world.wallMs)).toEqual({ coldStart: null, refused: null });
     world.faults.keeps = false;
     world.run(60);
     expect(world.done).toHaveLength(1);

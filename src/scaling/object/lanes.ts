@@ -3,7 +3,8 @@ import { OVERALL_MAX_VERSIONS } from "./limits.ts";
 import type { LaneDemand, SessionDemand, VersionDemand } from "../demand.ts";
 import type { Heard } from "./appetite.ts";
 
-export type News = { demand: VersionDemand; heard: Heard };
+/** `shares`: machines that the version has; of those where others run too, its share of what runs. */
+export type News = { demand: VersionDemand; heard: Heard; shares: number };
 
 type Known = { report: LaneDemand; versions: Map<string, VersionDemand> };
 
@@ -29,20 +30,35 @@ export class Lanes {
     if (isSame && report.n <= before.report.n) return [];
     const versions = new Map(report.versions.slice(0, OVERALL_MAX_VERSIONS).map((one) => [keyOf(one), one]));
     this.#lanes.set(lane, { report, versions });
+    const running = this.#running();
     const news = [...versions.values()].map((demand) => {
       const old = before?.versions.get(keyOf(demand)) ?? null;
-      if (isSame) return { demand, heard: since(old, demand) };
+      const shares = sharesOf(demand, running);
+      if (isSame) return { demand, heard: since(old, demand), shares };
       const isAgain = before === undefined && this.#toldBefore.has(lane);
-      return { demand, heard: isAgain ? onlyThere(demand) : sinceOther(old, demand) };
+      return { demand, heard: isAgain ? onlyThere(demand) : sinceOther(old, demand), shares };
     });
     const gone = [...(before?.versions ?? [])].filter(([key]) => !versions.has(key));
-    return [...news, ...gone.map(([, old]) => ({ demand: emptied(old), heard: nothing }))];
+    return [...news, ...gone.map(([, old]) => ({ demand: emptied(old), heard: nothing, shares: 0 }))];
+  }
+
+  /** How many predictions of all versions run on each session. */
+  #running(): Map<string, number> {
+    const running = new Map<string, number>();
+    for (const { session } of this.sessions())
+      running.set(session.session, (running.get(session.session) ?? 0) + session.inFlight);
+    return running;
   }
 
   /** Every session that any lane names, with what it says of each version. */
   *sessions(): Iterable<{ lane: string; key: string; session: SessionDemand }> {
     for (const [lane, { versions }] of this.#lanes)
       for (const [key, { sessions }] of versions) for (const session of sessions) yield { lane, key, session };
+  }
+
+  /** Those that any lane names for a version. */
+  *sessionsOf(key: string): Iterable<SessionDemand> {
+    for (const { versions } of this.#lanes.values()) yield* versions.get(key)?.sessions ?? [];
   }
 }
 
@@ -67,6 +83,17 @@ function sinceOther(old: VersionDemand | null, now: VersionDemand): Heard {
 /** The scaler started again: of what the lane has counted, that may be new to it which has not ended. */
 function onlyThere({ arrived, waiting, inFlight }: VersionDemand): Heard {
   return { ...nothing, arrived: Math.min(arrived, waiting.high + waiting.normal + inFlight) };
+}
+
+/** Where it is ready and nothing runs, it has the whole machine. */
+function sharesOf({ sessions }: VersionDemand, running: ReadonlyMap<string, number>): number {
+  let shares = 0;
+  for (const { session, inFlight, readyInMs } of sessions) {
+    if (readyInMs !== 0) continue;
+    const all = running.get(session) ?? 0;
+    shares += all === 0 ? 1 : inFlight / all;
+  }
+  return shares;
 }
 
 function emptied(old: VersionDemand): VersionDemand {

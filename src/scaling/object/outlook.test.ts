@@ -1,6 +1,7 @@
 /** What lanes are told of when a machine will serve. */
 import { expect, it } from "vitest";
 import { offer, World } from "../../../test/unit/scaling/world.ts";
+import { totalMs } from "../../contract/cold-start.ts";
 import type { ColdStart } from "../../contract/cold-start.ts";
 import { outlookOf } from "./outlook.ts";
 
@@ -73,4 +74,25 @@ it("is when a machine serves: what its provider expects, then what a boot took b
   world.run(5);
   expect(coldStart()?.machineMs).toBeGreaterThan(10_000);
   expect(coldStart()?.machineMs).toBeLessThan(20_000);
+});
+
+it("lies within its own range, also of a machine that takes far longer than any did before", () => {
+  const world = new World();
+  world.setupS = 10;
+  world.arrive("local/echo");
+  world.run(40);
+  settle(world);
+  world.faults.neverBoots = () => true;
+  world.arrive("local/echo");
+  const mosts: (number | null)[] = [];
+  for (let n = 0; n < 90; n += 1) {
+    world.run(1);
+    const { coldStart } = outlookOf(world.core, "local/echo v", world.wallMs);
+    if (coldStart === null) continue;
+    mosts.push(coldStart.mostMs);
+    expect(coldStart.leastMs).toBeLessThanOrEqual(totalMs(coldStart));
+    expect(coldStart.mostMs ?? Infinity).toBeGreaterThanOrEqual(totalMs(coldStart));
+  }
+  expect(mosts[0]).toBeGreaterThan(30_000);
+  expect(mosts.at(-1)).toBeNull();
 });

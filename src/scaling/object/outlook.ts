@@ -21,8 +21,8 @@ export function outlookOf(core: ScalerCore, key: string, nowMs: number): Outlook
   const starts = working.flatMap((machine) => startOn(machine, { core, setupMs, nowMs }));
   if (working.length > 0) return { coldStart: soonest(starts), refused: null };
   const last = core.classes.get(hardware)?.last ?? null;
-  // Nothing comes while nothing can be rented, nor while what waits has time.
-  const isHeld = last !== null && (last.problem !== null || last.plan.wanted.spot + last.plan.wanted.onDemand === 0);
+  // Nothing comes while nothing can be rented, while what waits has time, and while what leaves fills the maximum.
+  const isHeld = last !== null && (last.problem !== null || last.plan.order.spot + last.plan.order.onDemand === 0);
   const coldStart = isHeld || bootMs === null ? null : coldStartOf(bootMs, setupMs, 0);
   return { coldStart, refused: null };
 }
@@ -38,8 +38,9 @@ function startOn(machine: Machine, { core, setupMs, nowMs }: Known): ColdStart[]
   if (bootMs === null) return [];
   const start = coldStartOf(bootMs, setupMs, Math.min(bootMs, nowMs - wantedAtMs));
   const overdueMs = Math.max(0, nowMs - wantedAtMs - bootMs);
-  const mostMs = start.mostMs === null || start.mostMs <= overdueMs ? null : start.mostMs - overdueMs;
-  return [{ ...start, mostMs, machineMs: Math.max(LEAST_MS, start.machineMs) }];
+  const left = { ...start, machineMs: Math.max(LEAST_MS, start.machineMs) };
+  const mostMs = (start.mostMs ?? 0) - overdueMs;
+  return [{ ...left, mostMs: mostMs < totalMs(left) ? null : mostMs }];
 }
 
 function soonest(starts: readonly ColdStart[]): ColdStart | null {

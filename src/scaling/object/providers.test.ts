@@ -1,4 +1,5 @@
 import { expect, it } from "vitest";
+import { offer } from "../../../test/unit/scaling/world.ts";
 import type { SyncRequest } from "../../contract/provider.ts";
 import { Providers } from "./providers.ts";
 
@@ -27,4 +28,15 @@ it("lets a second service in once the first was silent for 90 s, has left, or is
   expect(providers.isHere("one", 114_000)).toBe(false);
   expect(says(word("d"), 115_000)).toBeNull();
   expect(providers.refusal({ ...word("e"), provider: "two" }, 115_000)).toBeNull();
+});
+
+it("has the offers of the last word, also of one that is heard twice at the same time, and none of one that is away", () => {
+  const providers = new Providers();
+  const offersOf = (mono: number): string[] => providers.offers(mono).map(({ id, provider }) => `${provider} ${id}`);
+  providers.heard(word("a", { offers: [offer("small")] }), 0, 0, 0);
+  expect(offersOf(0)).toEqual(["one small"]);
+  providers.heard(word("a", { offers: [offer("large")] }), 0, 0, 0);
+  expect(offersOf(0)).toEqual(["one large"]);
+  expect(offersOf(89_999)).toEqual(["one large"]);
+  expect(offersOf(90_000)).toEqual([]);
 });

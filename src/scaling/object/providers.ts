@@ -32,6 +32,8 @@ export type Provider = {
 
 export class Providers {
   readonly #providers = new Map<string, Provider>();
+  /** A look asks for the same offers for each version. */
+  #offers: { mono: number; offers: readonly KnownOffer[] } | null = null;
 
   /**
    * Why this service isn't let in; null: it is. Two that each make what is wanted would rent everything twice. One that
@@ -51,6 +53,7 @@ export class Providers {
     const { provider: name, kind, offers, balance = null, problem = null } = request;
     if (!this.#providers.has(name) && this.#providers.size >= MAX_PROVIDERS) return false;
     const { orphansReturned, duplicatesReturned } = request;
+    this.#offers = null;
     this.#providers.set(name, {
       name,
       kind,
@@ -79,10 +82,13 @@ export class Providers {
   }
 
   /** Offers of those that are here and have no problem. */
-  offers(mono: number): KnownOffer[] {
-    return this.all()
+  offers(mono: number): readonly KnownOffer[] {
+    if (this.#offers?.mono === mono) return this.#offers.offers;
+    const offers = this.all()
       .filter(({ name, problem }) => problem === null && this.isHere(name, mono))
-      .flatMap(({ name, offers }) => offers.map((offer) => ({ ...offer, provider: name })));
+      .flatMap((one) => one.offers.map((offer) => ({ ...offer, provider: one.name })));
+    this.#offers = { mono, offers };
+    return offers;
   }
 
   /** What a boot takes, by the word of the provider with the cheapest offer; null: it says nothing. */

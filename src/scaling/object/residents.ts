@@ -1,6 +1,7 @@
 /** Which models run where, by what lanes tell of sessions. */
 import type { ModelNeed } from "../placement.ts";
 import { inSystem } from "./appetite.ts";
+import type { Appetite } from "./appetite.ts";
 import type { Appetites } from "./appetites.ts";
 import type { Lanes } from "./lanes.ts";
 import { isWorking } from "./machine.ts";
@@ -47,8 +48,8 @@ export function elsewhere({ lanes, book, spills }: Here & { spills: Spills }, ke
   const isOther = (machine: Machine | undefined): boolean =>
     machine !== undefined && isWorking(machine) && machine.hardware !== own;
   let [ready, booting] = [0, 0];
-  for (const { key: its, session } of lanes.sessions())
-    if (its === key && session.readyInMs === 0 && isOther(book.bySession(session.session))) ready += 1;
+  for (const { session, readyInMs } of lanes.sessionsOf(key))
+    if (readyInMs === 0 && isOther(book.bySession(session))) ready += 1;
   for (const hardware of new Set(spills.classesOf(key))) {
     const there = book.all().filter((one) => one.hardware === hardware && isWorking(one) && one.readyAtMs === null);
     booting += Math.min(spills.at(key, hardware).copies, there.length);
@@ -65,8 +66,8 @@ export function heldElsewhere({ lanes, book, appetites }: Here, key: string, own
   const appetite = appetites.get(key);
   if (appetite === undefined || (appetite.wanted === 0 && inSystem(appetite.demand) === 0)) return held;
   let left = Math.max(1, appetite.wanted);
-  for (const { key: its, session } of lanes.sessions()) {
-    const machine = its === key && session.readyInMs === 0 ? book.bySession(session.session) : undefined;
+  for (const { session, readyInMs } of lanes.sessionsOf(key)) {
+    const machine = readyInMs === 0 ? book.bySession(session) : undefined;
     if (machine === undefined || !isWorking(machine)) continue;
     if (machine.hardware === own) left -= 1;
     else held.set(machine.hardware, (held.get(machine.hardware) ?? 0) + 1);
@@ -95,7 +96,13 @@ export function heldNeeds(here: Moving, hardware: string, wishes: Iterable<Wish>
     const more = copies === 0 ? 0 : Math.min(held, leftOut);
     const count = Math.max(held, copies + more);
     if (count === 0) return [];
-    const nothing = { patientMachines: 0, swapS: 0, targetS: 0 };
+    const nothing = { keptMachines: 0, patientMachines: 0, swapS: 0, targetS: 0 };
     return [{ model: key, ...nothing, machines: machines + more, memoryBytes, min: count, max: count }];
   });
+}
+
+/** Seconds since a class was last of use to its own versions; 0 while it gives what other classes can't. */
+export function idleSOf(own: readonly { appetite: Appetite }[], held: readonly ModelNeed[], nowS: number): number {
+  if (held.some(({ machines }) => machines > 0)) return 0;
+  return Math.min(Infinity, ...own.map(({ appetite }) => appetite.idleS(nowS)));
 }

@@ -79,3 +79,46 @@ it("takes the class after the next where that is sold out, too, and restarts wit
   expect(world.made).toBe(2);
   expect(there(world)).toEqual(["cpu ready", "nvidia-a100 ready"]);
 });
+
+it("keeps nothing for a class that is offered no longer and has no machine left", () => {
+  const world = partlySoldOut();
+  // The cheap class is gone for good while it lacks two, and then another one becomes the cheapest.
+  world.arrive("local/echo", 3, 600);
+  world.run(8);
+  expect(new Set(there(world))).toEqual(new Set(["cpu booting", `${T4} booting`]));
+  const dear = offer("dear", { hardware: T4 });
+  world.offers = [dear];
+  world.kill([...world.real.values()].find((one) => one.offer === "cheap")?.name ?? "");
+  world.run(15);
+  expect(there(world).join()).not.toContain("cpu");
+  world.offers = [dear, offer("new", { hardware: "nvidia-l4", pricePerHourNano: 0.5e9 })];
+  world.run(15);
+  world.jobs = [];
+  for (let n = 0; n < 60 && world.core.book.size > 0; n += 1) world.run(10);
+  expect(world.names).toEqual([]);
+});
+
+it("rents nothing in the next class for what the machines that its own can give have room for", () => {
+  const world = partlySoldOut({ classes: { cpu: { min: 3 } } });
+  world.faults.refuse = () => null;
+  world.offers[0] = offer("cheap", { pricePerHourNano: 0.1e9, available: 1 });
+  world.arrive("local/echo", 1, 600);
+  world.run(60);
+  // The provider says that there is one more at each look.
+  expect(there(world)).toEqual(["cpu ready", "cpu ready", "cpu ready"]);
+  expect(world.made).toBe(3);
+});
+
+it("rents as many for several models where the next class keeps none that is idle for long", () => {
+  const models = ["local/a", "local/b"];
+  const rented = [60, undefined].map((max) => {
+    const world = new World({ classes: { [T4]: { keep_alive_s: { min: 0, max } } } }, models);
+    world.offers = [offer("cheap", { pricePerHourNano: 0.1e9 }), offer("dear", { hardware: T4 })];
+    world.faults.refuse = (id) => (id === "cheap" && world.names.length > 0 ? "sold_out" : null);
+    for (const model of models) world.arrive(model, 3, 600);
+    world.run(8);
+    return there(world);
+  });
+  expect(rented[0]?.length).toBeGreaterThan(3);
+  expect(rented[0]).toEqual(rented[1]);
+});

@@ -25,6 +25,11 @@ export class Spills {
     else this.#from.set(from, spills);
   }
 
+  /** Forgets what other classes than these can't give: nobody asks them any longer. */
+  keepOf(classes: readonly string[]): void {
+    for (const from of this.#from.keys()) if (!classes.includes(from)) this.#from.delete(from);
+  }
+
   /** What a class is to have of a version instead of others: machines' time, and machines. */
   at(key: string, hardware: string): { machines: number; copies: number } {
     const own = [...this.#from.values()].flat().filter(({ model, to }) => model === key && to === hardware);

@@ -243,7 +243,8 @@ export class Market {
         .map(({ name, session }) => {
           const inFlight = own.filter(({ on }) => on === name).length;
           const problem = isSick ? "no module named torch" : null;
-          return { session: session ?? "", inFlight, startNow: 1 - inFlight, readyInMs: isSick ? null : 0, problem };
+          const startNow = isSick ? 0 : 1 - this.jobs.filter(({ on }) => on === name).length;
+          return { session: session ?? "", inFlight, startNow, readyInMs: isSick ? null : 0, problem };
         });
       return {
         ...{ model, version: "v", waiting: { high: 0, normal: waiting.length, low: 0 } },

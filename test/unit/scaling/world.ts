@@ -257,7 +257,8 @@ export class World {
         const inFlight = isSettingUp ? waiting.length : own.filter(({ on }) => on === name).length;
         const problem = isSick && !isSettingUp ? "no module named torch" : null;
         const readyInMs = isSick ? null : 1000 * this.#setsUpForS(session);
-        return [{ session, inFlight, startNow: this.slots - inFlight, readyInMs, problem }];
+        const busy = isSettingUp ? inFlight : this.jobs.filter(({ on }) => on === name).length;
+        return [{ session, inFlight, startNow: Math.max(0, this.slots - busy), readyInMs, problem }];
       });
       return {
         ...{
