@@ -108,11 +108,11 @@ export class ContendedHost {
       ...{ setupTimeoutMs: 60_000, silenceMs: 60_000, progressMs: null, healthEveryMs: 60_000 },
       env: { LOAD_MS: String(loadMs), RUN_MS: String(runMs) },
     };
-    const devices = { report: { cuda: this.#devices(), problem: null }, refusalOf: () => null };
+    const devices = { report: { cuda: this.#cards }, refusalOf: () => null } as unknown as DeviceWatch;
     const nothing = (): void => {};
     const runner: ModelRunner = new ModelRunner({
       ...{ label: name, model: modelOf(name), placer: this.#placer, clock: this.#clock },
-      ...{ devices: devices as Partial<DeviceWatch> as DeviceWatch, report: this.#report() as Reporter },
+      ...{ devices, report: this.#report() as Reporter },
       ...{ meter: { lives: nothing, begin: nothing, off: nothing }, launch: async () => launch },
       ...{ prepare: () => null, cancelGraceMs: 1000, aheadBatches: AHEAD_BATCHES, shortage: () => null },
       startQuota: () => startQuotas(this.#loads())[this.#runners.indexOf(runner)] ?? 0,
