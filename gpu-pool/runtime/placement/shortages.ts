@@ -39,13 +39,14 @@ export class Shortages {
     plan: Plan,
     nowMs: number,
   ): { isNews: boolean; lookAgainInMs: number } {
+    const blocked = new Set(plan.blocked);
     const known = new Map<Placeable, Shortage>();
     let ask: ReturnType<typeof morePlaces> | null = null;
     let lookAgainInMs = Infinity;
     for (const [index, placeable] of [...placeables].entries()) {
       const model = host.models[index];
       if (model === undefined) continue;
-      if (plan.blocked.includes(model.model)) known.set(placeable, { isBlocked: true, places: 0 });
+      if (blocked.has(model.model)) known.set(placeable, { isBlocked: true, places: 0 });
       else if (this.#known.has(placeable) && mayTakeMore(placeable, model)) {
         ask ??= morePlaces(host, plan, nowMs);
         const would = ask(model.model);
