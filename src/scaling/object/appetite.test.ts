@@ -80,9 +80,9 @@ it("keeps machines of its class that it doesn't ask for, and asks for what it ha
     { ready: 0, booting: 0 },
     { ready: 2, booting: 1 },
   ];
-  const own = appetite.need(1, { own: some, others: none, standing: 0 }, bounds, kind);
+  const own = appetite.need(30, { own: some, others: none, standing: 0 }, bounds, kind);
   expect(own.machines).toBeLessThanOrEqual(1);
   expect(own.keptMachines).toBe(3);
-  const spread = appetite.need(2, { own: none, others: some, standing: 0 }, bounds, kind);
+  const spread = appetite.need(31, { own: none, others: some, standing: 0 }, bounds, kind);
   expect(spread.machines).toBe(3);
 });
