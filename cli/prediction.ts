@@ -2,6 +2,12 @@
 import * as z from "zod";
 import { CliError, exitCodes } from "./errors.ts";
 
+const EstimateSchema = z.object({
+  machine_ms: z.number(),
+  setup_ms: z.number().nullable(),
+  turn_ms: z.number().default(0),
+});
+
 export const PredictionSchema = z.looseObject({
   id: z.string(),
   model: z.string().optional(),
@@ -19,7 +25,7 @@ export const PredictionSchema = z.looseObject({
     .object({
       position: z.number().nullable(),
       eta_ms: z.number().nullable(),
-      estimate: z.object({ machine_ms: z.number(), setup_ms: z.number().nullable() }).optional(),
+      estimate: EstimateSchema.optional(),
     })
     .nullish(),
   urls: z.looseObject({ stream: z.string().optional() }),
@@ -45,12 +51,13 @@ export function progressOf({ status, queue }: Prediction, sinceMs: number): stri
   return `${place}${eta} · ${seconds}`;
 }
 
-function partsOf(estimate: { machine_ms: number; setup_ms: number | null } | undefined): string {
+function partsOf(estimate: z.output<typeof EstimateSchema> | undefined): string {
   if (estimate === undefined) return "";
-  const { machine_ms: machineMs, setup_ms: setupMs } = estimate;
+  const { machine_ms: machineMs, setup_ms: setupMs, turn_ms: turnMs } = estimate;
   const machine = machineMs === 0 ? [] : [`${wholeS(machineMs)} s for a machine`];
-  const setup = setupMs === null ? "its set-up was never seen" : `${wholeS(setupMs)} s for its set-up`;
-  return ` (an estimate: ${[...machine, setup].join(", ")})`;
+  const turn = turnMs === 0 ? [] : [`${wholeS(turnMs)} s for those before it`];
+  const setup = setupMs === null ? "the model's set-up was never seen" : `${wholeS(setupMs)} s for the model's set-up`;
+  return ` (an estimate: ${[...machine, setup, ...turn].join(", ")})`;
 }
 
 const wholeS = (ms: number): number => Math.max(1, Math.round(ms / 1000));

@@ -11,6 +11,7 @@ import { planPlacement } from "../../scheduling/placement/plan.ts";
 import { leftBeside, refusalOf } from "../../scheduling/placement/refusal.ts";
 import type { PlacedInstance, PlacementDevice, PlacementModel } from "../../scheduling/placement/types.ts";
 import type { Placeable, PlaceableInstance, SeenDevice } from "./placeable.ts";
+import { Shortages } from "./shortages.ts";
 
 export type HostPlacerOptions = {
   clock: Clock;
@@ -29,7 +30,6 @@ type Known = {
   placeable: Placeable;
   memory: MemoryEstimate;
   wantedSinceMs: number | null;
-  isBlocked: boolean;
 };
 
 /** A load under way: what its devices held before. `isDoubtful`: something else changed on them meanwhile. */
@@ -42,6 +42,7 @@ export class HostPlacer {
   readonly #bytes = new Map<PlaceableInstance, number>();
   readonly #loads = new WeakMap<PlaceableInstance, Load>();
   readonly #foreign = new Map<string, number>();
+  readonly #shortages = new Shortages();
   #isDue = false;
   #isSoon = false;
   #cancelTimer: () => void = () => {};
@@ -52,7 +53,7 @@ export class HostPlacer {
 
   add(placeable: Placeable): void {
     const memory = new MemoryEstimate(placeable.memoryHint);
-    this.#known.set(placeable, { placeable, memory, wantedSinceMs: null, isBlocked: false });
+    this.#known.set(placeable, { placeable, memory, wantedSinceMs: null });
   }
 
   /** It has no instance any more, and wants none. */
@@ -68,14 +69,19 @@ export class HostPlacer {
     this.changed();
   }
 
-  /** Somebody waits for a place. */
+  /** Somebody waits for a place, or takes less for want of one. */
   get isContended(): boolean {
-    return [...this.#known.values()].some(({ isBlocked }) => isBlocked);
+    return this.#shortages.isAny;
   }
 
   /** It wants an instance more than it can have now. */
   isBlocked(placeable: Placeable): boolean {
-    return this.#known.get(placeable)?.isBlocked ?? false;
+    return this.#shortages.isBlocked(placeable);
+  }
+
+  /** How many more instances than it has would get a place now; Infinity while nothing speaks against any. */
+  placesFor(placeable: Placeable): number {
+    return this.#shortages.placesFor(placeable);
   }
 
   /** Why it can never have an instance here; null when it can, also if only once a device is back that is missing. */
@@ -240,28 +246,19 @@ export class HostPlacer {
     for (const placeable of this.#known.keys()) if (placeable.fit?.() === true) this.changed();
     for (const instance of this.#bytes.keys()) if (instance.placement === "none") this.#bytes.delete(instance);
     const models = [...this.#known.values()].map((known) => this.#modelOf(known, nowMs));
-    const plan = planPlacement({ devices: this.#devices(), models, instances: this.#placed() }, nowMs);
-    this.#block(new Set(plan.blocked));
+    const host = { devices: this.#devices(), models, instances: this.#placed() };
+    const plan = planPlacement(host, nowMs);
+    const shortages = this.#shortages.planned(this.#known.keys(), host, plan, nowMs);
+    if (shortages.isNews) this.#options.onBlocked();
     for (const { model, devices, bytes } of plan.starts) this.#start(model, devices, bytes);
     for (const name of plan.evictions)
       this.#instances()
         .find((instance) => instance.name === name)
         ?.retire();
     this.#cancelTimer();
+    const lookAgainInMs = Math.min(plan.lookAgainInMs, shortages.lookAgainInMs);
     this.#cancelTimer =
-      plan.lookAgainInMs === Infinity
-        ? () => {}
-        : this.#options.clock.after(Math.ceil(plan.lookAgainInMs), () => this.changed());
-  }
-
-  #block(blocked: ReadonlySet<string>): void {
-    let isNews = false;
-    for (const known of this.#known.values()) {
-      const isBlocked = blocked.has(known.placeable.needs.model);
-      isNews ||= isBlocked !== known.isBlocked;
-      known.isBlocked = isBlocked;
-    }
-    if (isNews) this.#options.onBlocked();
+      lookAgainInMs === Infinity ? () => {} : this.#options.clock.after(Math.ceil(lookAgainInMs), () => this.changed());
   }
 
   #start(model: string, devices: readonly string[], bytes: number): void {

@@ -194,11 +194,12 @@ export class PlacedModel implements Placeable {
     this.#isClosed = true;
   }
 
-  /** Whether there is no place for the instance of this number, as room is told. */
+  /** Whether there is no place for the instance of this number, as room is told. The first of all may wait for one. */
   isWithoutPlace(index: number): boolean {
     const { instances, placer } = this.#options;
-    if (instances.all[index]?.placement !== "none" || !placer.isBlocked(this)) return false;
-    return index > 0 || instances.placed.length > 0;
+    if (instances.all[index]?.placement !== "none") return false;
+    const before = instances.all.slice(0, index).filter(({ placement }) => placement === "none").length;
+    return before >= Math.max(placer.placesFor(this), instances.placed.length === 0 ? 1 : 0);
   }
 
   /** Called a few times a second while it holds predictions: whether they should go back, as no place comes. */

@@ -1,6 +1,7 @@
 /** What placement decides, case by case; what follows from it over whole days is in the simulation. */
 import { expect, test } from "vitest";
 import { MemoryEstimate } from "./memory-estimate.ts";
+import { morePlaces } from "./more-places.ts";
 import { planPlacement } from "./plan.ts";
 import { refusalOf } from "./refusal.ts";
 import type { PlacedInstance, PlacementDevice, PlacementModel } from "./types.ts";
@@ -142,6 +143,26 @@ test("more instances of a model end nobody that is in use", () => {
   expect(plan(cards(10, 10), models, [own, recent])).toMatchObject({ evictions: [], lookAgainInMs: 20_000 });
   const unused = placed("other", "1", { lastUsedMs: NOW - 40_000 });
   expect(plan(cards(10, 10), models, [own, unused]).evictions).toEqual(["other#0"]);
+});
+
+test("how many more of a model would get a place: where it is free, or one other could be ended for it now", () => {
+  const more = (devices: PlacementDevice[], models: PlacementModel[], instances: PlacedInstance[] = []) =>
+    morePlaces({ devices, models, instances }, plan(devices, models, instances), NOW)("more");
+  const models = [model("more"), model("other")];
+  const own = placed("more", "0", { state: "busy", readyAtMs: NOW });
+  const other = (ago: number) => placed("other", "1", { lastUsedMs: NOW - ago });
+  const never = { lookAgainInMs: Infinity };
+  expect(more(cards(10, 10, 10), models, [own])).toEqual({ places: 2, ...never });
+  expect(more(cards(10, 10, 10), models, [own, other(0)])).toMatchObject({ places: 1 });
+  expect(more(cards(10, 10), models, [own, placed("other", "1", { state: "busy" })])).toEqual({ places: 0, ...never });
+  expect(more(cards(10, 10), models, [own, other(10_000)])).toEqual({ places: 0, lookAgainInMs: 20_000 });
+  expect(more(cards(10, 10), models, [own, other(40_000)])).toEqual({ places: 1, ...never });
+  expect(more(cards(10, 10), [model("more", { startable: 0 })], [own])).toMatchObject({ places: 0 });
+  expect(more(cards(10, 10), [model("more", { count: 1 })], [own])).toMatchObject({ places: 0 });
+  // What begins now is no place for one more, and whom others end leaves theirs.
+  expect(more(cards(10, 10), [wants("more", { wanted: 2 })], [own])).toMatchObject({ places: 0 });
+  expect(more(cards(10, 10), [model("more"), wants("new")], [own])).toMatchObject({ places: 0 });
+  expect(more(cards(10, 10), [...models, wants("new")], [own, other(40_000)])).toMatchObject({ places: 0 });
 });
 
 test("a card that holds more than it has is relieved of who is idle", () => {

@@ -83,7 +83,8 @@ export class ClassState {
     const increments = [...offers, ...working].map(({ billingIncrementS }) => billingIncrementS);
     const bootS = (look.bootMs ?? UNKNOWN_BOOT_S * 1000) / 1000;
     const idleLimitS = Math.max(HANDOVER_S, own.keep_alive_s.max ?? Infinity);
-    const needs = look.idleS > idleLimitS ? look.needs.map((need) => ({ ...need, machines: 0 })) : look.needs;
+    const needs =
+      look.idleS > idleLimitS ? look.needs.map((need) => ({ ...need, machines: 0, keptMachines: 0 })) : look.needs;
     const fleet = own.external
       ? look.standing.map((id) => standingMachine(id))
       : working.map((machine) => this.#machine(machine, look, bootS));

@@ -35,6 +35,17 @@ describe("from zero and back", () => {
     expect(world.status().classes[0]?.wanted).toBe(1);
   });
 
+  it("keeps no machine longer than its class allows, though its model would", () => {
+    const world = new World({ classes: { cpu: { keep_alive_s: { min: 0, max: 10 } } } });
+    world.run(900, (atS) => {
+      if (atS % 30 === 0) world.arrive("local/echo");
+    });
+    for (let n = 0; n < 60 && world.jobs.length > 0; n += 1) world.run(1);
+    expect(world.jobs).toEqual([]);
+    world.run(15);
+    expect(world.names).toEqual([]);
+  });
+
   it("leaves no machine for what is handed over to its pool, and so neither waits nor runs for a moment", () => {
     const world = new World({ classes: { cpu: { keep_alive_s: { min: 0, max: 0 } } } });
     world.setupS = 10;

@@ -118,6 +118,24 @@ describe("providers that fail", () => {
     expect([world.made, world.most]).toEqual([2, 1]);
   });
 
+  it("says of one that a silent provider is to return what the operator can do", () => {
+    const world = new World();
+    world.arrive("local/echo");
+    world.run(22);
+    world.faults.away = true;
+    world.run(300);
+    const [machine] = world.status().machines;
+    expect(machine?.state).toBe("gone");
+    expect(machine?.why).toMatch(
+      /\. It counts as there, since the service of fake is not heard\. Start it, or look at the provider and run edgeplane scaling forget m[0-9a-z]{12}\.$/,
+    );
+    world.faults.away = false;
+    world.faults.keeps = true;
+    world.run(5);
+    expect(world.status().machines[0]?.state).toBe("gone");
+    expect(world.status().machines[0]?.why).not.toContain("forget");
+  });
+
   it("replaces machines that vanish, and ends every prediction", () => {
     const world = new World({ classes: { cpu: { max: 6 } } });
     world.arrive("local/echo", 60);

@@ -5,7 +5,7 @@ import { waitingOf } from "./appetite.ts";
 import { settingsOf } from "./class-state.ts";
 import type { ScalerCore } from "./core.ts";
 import { costNano, isWorking } from "./machine.ts";
-import type { MachineState } from "./machine.ts";
+import type { Machine, MachineState } from "./machine.ts";
 
 export type ClassStatus = {
   hardware: string;
@@ -75,7 +75,7 @@ export function statusOf(core: ScalerCore, nowMs: number): ScalingStatus {
       provider: machine.provider,
       offer: machine.offer,
       state: machine.state,
-      why: machine.why,
+      why: whyOf(core, machine),
       ageS: Math.max(0, Math.round((nowMs - machine.wantedAtMs) / 1000)),
       costNano: costNano(machine, core.billingMs()),
       session: machine.session,
@@ -83,6 +83,14 @@ export function statusOf(core: ScalerCore, nowMs: number): ScalingStatus {
     providers: providersOf(core),
     counts: { ...core.book.counts },
   };
+}
+
+/** One that is to be returned, and whose provider service is silent, counts until somebody looks. */
+function whyOf(core: ScalerCore, { id, state, provider, why }: Machine): string {
+  if (state !== "gone" || core.isHere(provider)) return why;
+  const before = why === "" || why.endsWith(".") ? why : `${why}.`;
+  const advice = `Start it, or look at the provider and run edgeplane scaling forget ${id}.`;
+  return `${before} It counts as there, since the service of ${provider} is not heard. ${advice}`.trim();
 }
 
 function classStatus(core: ScalerCore, hardware: string): ClassStatus {
