@@ -70,6 +70,12 @@ it("takes more than its device time for what a machine was seen to serve slower"
   expect(workAfter(600, told)).toBeLessThan(4.2);
 });
 
+it("believes that a machine is slow once it was seen for as long as twenty predictions, and not before", () => {
+  const told = (atS: number): Told => ({ waiting: 1, inFlight: 1, ...endedBy(Math.floor(atS / (2 * workS))) });
+  expect(workAfter(10 * workS, told)).toBeCloseTo(workS, 5);
+  expect(workAfter(200 * workS, told)).toBeCloseTo(2 * workS, 0);
+});
+
 it("keeps machines of its class that it doesn't ask for, and asks for what it has in other classes", () => {
   const appetite = new Appetite({ model: "local/own", version: "v" }, 10, kind);
   const session = { session: "s", inFlight: 1, startNow: 0, readyInMs: 0, problem: null };

@@ -14,9 +14,12 @@ import { SelfTuning } from "../self-tuning.ts";
 
 const MAX_HEARD = 2000;
 const MAX_SLOTS = 256;
-/** A capacity that was measured over so much time counts; then it follows the last ten minutes. */
+/**
+ * A capacity that was measured over so much time, and so many predictions' time, counts; then it follows the last ten
+ * minutes. Of fewer it says little how many ended before it was measured, and after.
+ */
 const MEASURED_S = 10;
-const MEASURED_WORKS = 5;
+const MEASURED_WORKS = 20;
 const REMEMBERED_S = 600;
 /** Of a machine, what a model has that barely needs it. */
 const LEAST_SHARE = 0.05;

@@ -1,11 +1,14 @@
 /** Light, steady traffic of several small models: what it costs beside a fleet that never changes. */
 import { expect, it } from "vitest";
 import { Market, Room } from "../../../test/unit/scaling/market.ts";
+import { makeSameIds } from "../../../test/unit/scaling/same-ids.ts";
 import { offer } from "../../../test/unit/scaling/world.ts";
 
 const T4 = "nvidia-t4";
 const WARM_UP_S = 120;
 const LASTS_S = 720;
+
+makeSameIds();
 
 it.each([20, 10])("keeps one machine a class for two models that take a share of it, every %d s", (everyS) => {
   const offers = [offer("small"), offer("large", { hardware: T4 })];

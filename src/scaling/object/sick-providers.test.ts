@@ -2,9 +2,10 @@
  * Random days in small: providers fall ill in turns, clocks jump, the object starts again, and work comes all the time.
  */
 import * as fc from "fast-check";
-import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { expect, it } from "vitest";
 import { Market, Room } from "../../../test/unit/scaling/market.ts";
 import type { Illness, Model } from "../../../test/unit/scaling/market.ts";
+import { makeSameIds } from "../../../test/unit/scaling/same-ids.ts";
 import { offer } from "../../../test/unit/scaling/world.ts";
 
 const RUNS = 5;
@@ -51,18 +52,7 @@ const phase = fc.record({
 });
 type Phase = typeof phase extends fc.Arbitrary<infer T> ? T : never;
 
-// The same seed gives the same machines, and so the same order among equals.
-beforeEach(() => {
-  let n = 0;
-  vi.spyOn(crypto, "getRandomValues").mockImplementation((array) => {
-    n += 1;
-    if (array instanceof Uint8Array) for (const index of array.keys()) array[index] = Math.floor(n / 32 ** index) % 32;
-    return array;
-  });
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-});
+makeSameIds();
 
 function live(world: Market, phases: readonly Phase[], step: () => void): void {
   let n = 0;
