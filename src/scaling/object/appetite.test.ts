@@ -92,3 +92,19 @@ it("keeps machines of its class that it doesn't ask for, and asks for what it ha
   const spread = appetite.need(31, { own: none, others: some, standing: 0 }, bounds, kind);
   expect(spread.machines).toBe(3);
 });
+
+it("takes a share of a machine while it only keeps one, so that others keep the same", () => {
+  const appetite = new Appetite({ model: "local/own", version: "v" }, 10, kind);
+  const session = { session: "s", inFlight: 0, startNow: 1, readyInMs: 0, problem: null };
+  const bounds = { targetS: 10, patienceS: 900, min: 0, max: 8, memoryBytes: 0 };
+  const served = { own: { ready: 3, booting: 0 }, others: { ready: 0, booting: 0 }, standing: 0 };
+  const running = { ...demand("local/own", { ...session, inFlight: 1 }, nothing), inFlight: 1 };
+  appetite.hear(0, running, { arrived: 1, started: 1, waitedMs: 0, ended: 0, endedMs: 0 }, 1);
+  appetite.need(0, served, bounds, kind);
+  appetite.hear(1, demand("local/own", session, nothing), { ...nothing, arrived: 0, started: 0, waitedMs: 0 }, 1);
+  let need = appetite.need(1, served, bounds, kind);
+  for (let atS = 2; atS < 3600 && appetite.reasons.asked > 0; atS += 1) need = appetite.need(atS, served, bounds, kind);
+  expect([appetite.reasons.asked, need.keptMachines]).toEqual([0, 1]);
+  expect(need.machines).toBeGreaterThan(0);
+  expect(need.machines).toBeLessThan(0.1);
+});

@@ -174,7 +174,7 @@ export class Appetite {
     const asked = Math.max(0, Math.max(isSpread ? wanted : this.#policy.reasons.asked, this.#patient) - standing);
     return {
       model: `${this.model} ${this.version}`,
-      machines: asked === 1 ? this.#shareOfOne() : asked,
+      machines: asked <= 1 && this.#wanted > 0 ? this.#shareOfOne() : asked,
       // All machines of the class count as its own, also where several models keep the same: none is rented for that.
       keptMachines: this.#wanted,
       patientMachines: low / this.#slots,
