@@ -7,7 +7,9 @@
 export type ColdStart = {
   /** Until a machine is rented and has booted. 0: one is there. */
   machineMs: number;
-  /** From then on, until environment, weights and set-up of the model are done; null: none was seen, so it isn't known. */
+  /**
+   * From then on, until environment, weights and set-up of the model are done; null: none was seen, so it isn't known.
+   */
   setupMs: number | null;
   /** When it is ready at the earliest, and at the latest, as far as is likely; null: nobody knows. */
   leastMs: number;

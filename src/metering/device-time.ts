@@ -1,6 +1,7 @@
 /**
  * No more than a second a second for each device: what the sessions of one pool token can have had together, in one
- * account's meter. A token has credit, which grows with the clock and which its intervals use up. What is beyond is cut.
+ * account's meter. A token has credit, which grows with the clock and which its intervals use up. What is beyond is
+ * cut.
  */
 import { DAY_MS } from "./calendar.ts";
 import { DEVICE_TIME } from "./meter-rows.ts";

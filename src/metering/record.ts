@@ -36,8 +36,8 @@ export type AttemptOutcome = (typeof attemptOutcomes)[number];
 /**
  * `capped`: its pool told more than the edge saw between grant and end, or, of an interval, than its devices can have
  * had. `estimated`: its pool never told. `superseded`: of a claim that was no longer the latest. `correction`: its
- * numbers are what an earlier record lacked. `late`: what it tells belongs to a month that was closed, and counts in the
- * month in which it came.
+ * numbers are what an earlier record lacked. `late`: what it tells belongs to a month that was closed, and counts in
+ * the month in which it came.
  */
 export const recordFlags = ["capped", "estimated", "superseded", "correction", "late"] as const;
 export type RecordFlag = (typeof recordFlags)[number];

@@ -24,7 +24,9 @@ export type Knobs = {
   keepsBusy: boolean;
   /** A machine is there at times of the day at which something came on so many of the days; 0: at none. */
   dayShare: number;
-  /** Nothing is ordered while those that are there will have ended the backlog so long after a boot; 0: no such wait. */
+  /**
+   * Nothing is ordered while those that are there will have ended the backlog so long after a boot; 0: no such wait.
+   */
   holdS: number;
 };
 

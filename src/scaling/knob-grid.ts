@@ -115,7 +115,9 @@ export class KnobGrid {
     };
   }
 
-  /** One step away, in each direction that leads somewhere; the other forms; and with the other wait before ordering. */
+  /**
+   * One step away, in each direction that leads somewhere; the other forms; and with the other wait before ordering.
+   */
   neighbours(place: Place): Place[] {
     const axes: Axis[] = place.window > 0 ? ["backlog", "keep", "window", "deviations"] : ["backlog", "keep", "window"];
     const steps = axes.flatMap((axis) =>

@@ -153,7 +153,9 @@ export class SelfTuning implements Policy {
     return this.#tuning === null && !this.#isDue() ? this.#rule.steadyUntilS(nowS) : nowS;
   }
 
-  /** What is tuned has 5 % late if the future is as the past was; what a very short target adds is for when it isn't. */
+  /**
+   * What is tuned has 5 % late if the future is as the past was; what a very short target adds is for when it isn't.
+   */
   #ruleKnobs(): Knobs {
     const knobs = this.#grid.knobs(this.#place);
     return { ...knobs, deviations: knobs.deviations + Math.log2(this.#lateAfterS / this.#targetS) };

@@ -1,4 +1,6 @@
-/** What an isolated model has of the host's disk: folders that the operator names, and so much scratch as it may fill. */
+/**
+ * What an isolated model has of the host's disk: folders that the operator names, and so much scratch as it may fill.
+ */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";

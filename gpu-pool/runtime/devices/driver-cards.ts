@@ -14,8 +14,8 @@ export type DriverCard = { uuid: string; name: string };
 const LIMIT_MS = 10_000;
 
 /**
- * In the order of their PCI addresses, by which `nvidia-smi` numbers them; none where there are no more than the `named`
- * ones, and where there is no such driver. Never throws. `root`: in place of `/`.
+ * In the order of their PCI addresses, by which `nvidia-smi` numbers them; none where there are no more than the
+ * `named` ones, and where there is no such driver. Never throws. `root`: in place of `/`.
  */
 export async function askDriver(named: number, root = "/", limitMs = LIMIT_MS): Promise<DriverCard[]> {
   const folder = join(root, "proc/driver/nvidia/gpus");

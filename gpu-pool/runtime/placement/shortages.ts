@@ -30,8 +30,8 @@ export class Shortages {
   }
 
   /**
-   * Takes what was planned for these, which are the host's models in their order. Answers whether any of it is news, and
-   * when time alone may make it otherwise.
+   * Takes what was planned for these, which are the host's models in their order. Answers whether any of it is news,
+   * and when time alone may make it otherwise.
    */
   planned(
     placeables: Iterable<Placeable>,

@@ -72,7 +72,9 @@ function check(host: FakeHost): void {
 }
 
 const small = { share: 1, devices: 1, honesty: "hint", loadMs: 10, runMs: 1, count: 1, pinned: false };
-/** A model takes more of the larger card than is known yet, when one that spans both loads: its size is not to blame. */
+/**
+ * A model takes more of the larger card than is known yet, when one that spans both loads: its size is not to blame.
+ */
 const blamed = {
   sizes: [24, 8],
   specs: [

@@ -52,8 +52,8 @@ export class MemoryEstimate {
   }
 
   /**
-   * A load took so much of a device; the smallest of those that it spans has `ofDevice`. Where others loaded on a larger
-   * one meanwhile, `bytes` is theirs, too: no more than `ofDevice` can have been its own.
+   * A load took so much of a device; the smallest of those that it spans has `ofDevice`. Where others loaded on a
+   * larger one meanwhile, `bytes` is theirs, too: no more than `ofDevice` can have been its own.
    */
   loaded(bytes: number, ofDevice: number): void {
     this.#measured = Math.max(this.#measured ?? 0, Math.min(bytes, ofDevice));

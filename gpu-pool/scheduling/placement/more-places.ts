@@ -1,5 +1,6 @@
 /**
- * How many more instances of a model would get a place, if its work wanted them: by plans that nobody carries out. Pure.
+ * How many more instances of a model would get a place, if its work wanted them: by plans that nobody carries out.
+ * Pure.
  */
 import { planPlacement } from "./plan.ts";
 import type { Host, PlacedInstance, Plan } from "./types.ts";

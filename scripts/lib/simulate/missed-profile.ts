@@ -1,4 +1,7 @@
-/** Where cost and wait go in what comes nearest to the defaults that ours doesn't beat: a row for each rule, in Markdown. */
+/**
+ * Where cost and wait go in what comes nearest to the defaults that ours doesn't beat: a row for each rule, in
+ * Markdown.
+ */
 import type { Spent } from "../../../src/scaling/simulation/spent.ts";
 import type { Outcome } from "./case.ts";
 import { geometricMean, nearestTo, relativeWait } from "./compare.ts";

@@ -57,7 +57,10 @@ export class Tracked {
     return this.row.attempt - this.#startsBefore;
   }
 
-  /** The event that ended it, or one that stands for an end which the edge made itself; null while it hasn't ended, or when it was canceled. */
+  /**
+   * The event that ended it, or one that stands for an end which the edge made itself; null while it hasn't ended, or
+   * when it was canceled.
+   */
   get terminal(): PoolEvent | null {
     const { row } = this;
     if (!isFinished(row.state) || row.state === "canceled") return null;
