@@ -9,7 +9,6 @@ const OWN = "test/unit/sleeps.test.ts";
 
 /** How many calls a file has, and what for. */
 const known: Record<string, [number, string]> = {
-  "gpu-pool/bridge/main.test.ts": [1, "a process that hangs is killed"],
   "gpu-pool/runtime/memory-caps/memory-caps.test.ts": [1, "a process that only lives"],
   "gpu-pool/runtime/use-watch.test.ts": [1, "a process that only holds memory"],
   "scripts/lib/run-parts.test.ts": [1, "looks for a file again"],
