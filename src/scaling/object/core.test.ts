@@ -16,8 +16,12 @@ describe("from zero and back", () => {
     world.run(1);
     expect(world.names).toHaveLength(1);
     expect(world.status().classes[0]?.why).toContain("1 machine is wanted");
+    expect(world.status().models[0]?.why).toMatch(
+      /^1 wait, and there were such for \d+ s; 0 run\. None has ended yet\. /,
+    );
     world.run(30);
     expect(world.done).toHaveLength(1);
+    expect(world.status().models[0]?.why).toMatch(/^None waits; 0 run\. One takes 2\.00 s of a machine\. /);
     expect(world.status().machines[0]?.state).toBe("ready");
     settle(world);
     expect(world.names).toEqual([]);

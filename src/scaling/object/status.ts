@@ -119,9 +119,11 @@ function modelsOf(core: ScalerCore, nowMs: number): ModelStatus[] {
     const waiting = waitingOf(demand);
     const running = demand?.inFlight ?? 0;
     const waitingS = Math.round((demand?.waitingMs ?? 0) / 100) / 10;
+    const waits = waiting === 0 ? "None waits" : `${waiting} wait, and there were such for ${waitingS} s`;
     const took =
-      appetite.workS === null ? "none has ended yet" : `one takes ${appetite.workS.toFixed(2)} s of a machine`;
-    const numbers = `${waiting} wait (something has for ${waitingS} s), ${running} run, ${took}, ${appetite.reasons.load.toFixed(2)} slots are kept busy by what arrives.`;
+      appetite.workS === null ? "None has ended yet" : `One takes ${appetite.workS.toFixed(2)} s of a machine`;
+    const load = `What arrives keeps ${appetite.reasons.load.toFixed(2)} slots busy`;
+    const numbers = `${waits}; ${running} run. ${took}. ${load}.`;
     const elsewhere = [...new Set(core.spills.classesOf(key))].join(" and ");
     const spilled = elsewhere === "" ? "" : ` What ${hardware} can't give is rented in ${elsewhere}.`;
     const stopped = core.sickness.reason(key, nowMs) ?? why;
