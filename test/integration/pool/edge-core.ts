@@ -176,8 +176,7 @@ export class EdgeCore {
   }
 
   claim(request: ClaimRequest): ClaimAnswer[] {
-    const lanes = this.#sessions.get(request.session)?.lanes ?? ["default"];
-    const answers = this.#shard.claim(request, lanes);
+    const answers = this.#shard.claim(request, this.#lanesOf(request.session));
     this.#pumpSoon();
     return answers;
   }
@@ -190,10 +189,15 @@ export class EdgeCore {
       if (row?.token !== event.token || isFinished(row.state)) continue;
       if (!before.has(event.token)) before.set(event.token, row.nextSeq);
     }
-    const reply = this.#shard.deliver(events, session, this.#sessions.get(session)?.lanes ?? ["default"], reports);
+    const reply = this.#shard.deliver(events, session, this.#lanesOf(session), reports);
     for (const event of events) this.#note(event, before.get(event.token), reply);
     this.#pumpSoon();
     return reply;
+  }
+
+  /** Those of its token: a pool that has started again, and has no model yet, may still tell what it had. */
+  #lanesOf(session: string): string[] {
+    return ["default", ...(this.#sessions.get(session)?.lanes ?? [])];
   }
 
   tell(message: EdgeMessage): void {
