@@ -58,29 +58,10 @@ describe("SelfTuning", () => {
       const { waitsS, machineS } = simulate(requests, slow, { policy: new BacklogRule(knobs, slow), everyS: 1 });
       return { p95S: p95(waitsS), machineS };
     };
-    const begins = [0, 2, 4, 8].map((backlogS) =>
-      costOf({
-        backlogS,
-        keepS: 360,
-        windowS: 0,
-        deviations: 0,
-        looksAhead: false,
-        keepsBusy: true,
-        dayShare: 0,
-        holdS: 0,
-      }),
-    );
+    const plain = { windowS: 0, deviations: 0, looksAhead: false, keepsBusy: true, dayShare: 0, holdS: 0 };
+    const begins = [0, 2, 4, 8].map((backlogS) => costOf({ ...plain, backlogS, keepS: 360 }));
     const forecasts = [0, 0.5, 1, 2].map((deviations) =>
-      costOf({
-        backlogS: 240,
-        keepS: 120,
-        windowS: 600,
-        deviations,
-        looksAhead: false,
-        keepsBusy: true,
-        dayShare: 0,
-        holdS: 0,
-      }),
+      costOf({ ...plain, backlogS: 240, keepS: 120, windowS: 600, deviations }),
     );
     const bestOf = (runs: typeof begins): number =>
       Math.min(...runs.filter(({ p95S }) => p95S <= p95(tuned.waitsS)).map(({ machineS }) => machineS));

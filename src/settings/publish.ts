@@ -94,7 +94,10 @@ export async function readSettings(env: Env, number: number | null): Promise<Fou
     const unknown = unreadableIn(error);
     if (unknown === null) throw error;
     const which = number === null ? "The settings that hold" : `The settings of the number ${number}`;
-    const detail = `${which} say what this release doesn't know: ${unknown}. Deploy the later release that published them again, or publish others (POST /admin/v1/settings/rollback with an earlier number).`;
+    const mend =
+      "Deploy the later release that published them again, or publish others " +
+      "(POST /admin/v1/settings/rollback with an earlier number).";
+    const detail = `${which} say what this release doesn't know: ${unknown}. ${mend}`;
     throw new EdgeplaneError("unavailable", detail, { cause: error });
   });
   if (found === null) throw new EdgeplaneError("not_found", `There are no settings of the number ${number}.`);

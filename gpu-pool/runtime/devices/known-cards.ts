@@ -59,7 +59,8 @@ export class KnownCards {
       card.backSinceMs = null;
       return { ...device, isAwaited: false };
     }
-    const why = `GPU ${device.id} went missing ${card.lossesAtMs.length} times in ten minutes: it is used again once it has stayed for one`;
+    const losses = `GPU ${device.id} went missing ${card.lossesAtMs.length} times in ten minutes`;
+    const why = `${losses}: it is used again once it has stayed for one`;
     return { ...device, problem: device.problem ?? why, isAwaited: isAwaited(card, nowMs) };
   }
 

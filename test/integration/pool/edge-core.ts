@@ -1,6 +1,6 @@
 /**
- * The edge's own rules, one shard and its lanes, on real time and without objects: what the pool's tests run against. It tells pools over whatever channel
- * their session has open.
+ * The edge's own rules, one shard and its lanes, on real time and without objects: what the pool's tests run against.
+ * It tells pools over whatever channel their session has open.
  */
 import type { ClaimRef, EdgeMessage, PoolMessage } from "../../../src/contract/channel.ts";
 import type { ClaimAnswer, ClaimRequest } from "../../../src/contract/claim.ts";
