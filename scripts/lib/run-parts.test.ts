@@ -23,7 +23,7 @@ it("tells at the end once more what failed, so that the last lines of a long run
   const failed = { ...ok, name: "ill", failed: 2, failures: ["x.test.ts: a\nwhy\n\nand where", "x.test.ts: b"] };
   const output = await printed(() => report([ok, failed], ["CI   more"]));
   const [ill = "", well = ""] = ["FAIL ill", "ok   well"].map((line) => output.slice(output.indexOf(line)));
-  expect(output.indexOf("why")).toBeLessThan(output.indexOf("ok   well"));
+  expect(output.indexOf("why")).toBeGreaterThan(output.indexOf("CI   more"));
   expect([well.startsWith("ok   well"), ill.startsWith("FAIL ill")]).toEqual([true, true]);
   expect(failuresTold(`── ill\nx\n${output}\n2 passed, 2 failed\n`)).toEqual([
     "ill\nx.test.ts: a\nwhy\n\nand where",

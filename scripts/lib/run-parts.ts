@@ -141,17 +141,21 @@ function isOnPath(program: string): boolean {
   });
 }
 
-/** The end of a run: what failed once more, a line for each part, and the lines of `left`. */
+/**
+ * The end of a run: a line for each part, the lines of `left`, and once more what failed, so that the last lines of a
+ * long run say why it is red.
+ */
 export function report(results: readonly PartResult[], left: readonly string[] = []): void {
   const failures = results.flatMap(({ name, failures: texts }) =>
     texts.map((text) => `\n── failed in ${name}\n${text}`),
   );
-  for (const line of [...failures, "", ...results.map(summaryLine), ...left]) console.log(line);
+  const end = failures.length === 0 ? [] : [""];
+  for (const line of ["", ...results.map(summaryLine), ...left, ...failures, ...end]) console.log(line);
 }
 
 /** What a run whose output this is has reported as failed. */
 export function failuresTold(output: string): string[] {
-  return [...output.matchAll(/^── failed in (.*?)(?=\n\n── failed in |\n\n(?:ok  |FAIL) )/gms)].map(
+  return [...output.matchAll(/^── failed in (.*?)(?=\n\n── failed in |\n\n\d+ passed, \d+ failed$)/gms)].map(
     ([, text = ""]) => text,
   );
 }
