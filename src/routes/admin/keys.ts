@@ -44,6 +44,7 @@ export function keyRoutes(): Hono<App> {
       },
       async (c, { body }) => {
         const account = await accountNamed(c.env.DB, body.account);
+        refuseExpired(body.expires_at);
         const { key, secret } = await createApiKey(c.env, account.id, body);
         return c.json({ ...showKey(key), key: secret }, 201);
       },
@@ -125,7 +126,17 @@ export function keyRoutes(): Hono<App> {
 async function accountNamed(db: D1Database, idOrName: string): Promise<Account> {
   const account = await findAccount(db, idOrName);
   if (account !== null) return account;
-  throw new EdgeplaneError("invalid_input", "- account: there is no such account\n", {
-    invalidFields: [{ field: "account", description: "there is no such account" }],
+  throw wrongField("account", "there is no such account");
+}
+
+/** A key that nobody could ever use is a mistake of who makes it. A change may end one at once. */
+function refuseExpired(expiresAt: number | null): void {
+  if (expiresAt === null || expiresAt > Date.now()) return;
+  throw wrongField("expires_at", "is over already: name a time in the future, or leave it out for a key without end");
+}
+
+function wrongField(field: string, description: string): EdgeplaneError {
+  return new EdgeplaneError("invalid_input", `- ${field}: ${description}\n`, {
+    invalidFields: [{ field, description }],
   });
 }

@@ -62,14 +62,29 @@ it("puts a key in another's place, which works on for a while", async () => {
   expect(await find(body as Made)).toBeNull();
 });
 
+it("makes no key that has expired already, and says what to do", async () => {
+  for (const expires_at of ["2020-01-01T00:00:00Z", new Date().toISOString()]) {
+    const { status, body } = await callJson(KEYS, { key: operator, body: { account: "keyed", expires_at } });
+    expect([status, body]).toMatchObject([422, { code: "invalid_input", invalid_fields: [{ field: "expires_at" }] }]);
+    expect(body["detail"]).toContain("name a time in the future");
+  }
+});
+
+/** One whose time is over. */
+async function expired(): Promise<Made> {
+  const made = await make();
+  await change(made.id, { expires_at: new Date(Date.now() - 1000).toISOString() });
+  return made;
+}
+
 it("counts a key that has expired no longer, and rotates none that is gone", async () => {
-  const made = await make({ expires_at: new Date(Date.now() - 1000).toISOString() });
+  const made = await expired();
   expect((await callJson(`${KEYS}/${made.id}/rotate`, { key: operator, body: {} })).status).toBe(404);
   const count = async () =>
     testEnv.DB.prepare("SELECT sum(count) AS n FROM usage WHERE kind = 'keys'").first<number>("n");
   await sweepRevoked(testEnv, 1);
   const before = await count();
-  await make({ expires_at: new Date(Date.now() - 1000).toISOString() });
+  await expired();
   expect(await count()).toBe((before ?? 0) + 1);
   await sweepRevoked(testEnv, 1);
   expect(await count()).toBe(before);
