@@ -8,7 +8,7 @@ import { defaultScaling } from "../../contract/scaling.ts";
 import type { ScalingSettings } from "../../contract/scaling.ts";
 import type { DemandReply, LaneDemand } from "../demand.ts";
 import { Appetite, inSystem, kindOf } from "./appetite.ts";
-import type { Bounds, KnownKind } from "./appetite.ts";
+import type { KnownKind } from "./appetite.ts";
 import { Appetites } from "./appetites.ts";
 import { ClassState, settingsOf } from "./class-state.ts";
 import type { ScalerClock } from "./clock.ts";
@@ -27,10 +27,11 @@ import { Providers } from "./providers.ts";
 import type { ScalerStore } from "./rows.ts";
 import { Purse } from "./purse.ts";
 import { RentRecords, soleCause } from "./rent-records.ts";
-import { elsewhere, heldElsewhere, heldNeeds, idleSOf, onMachine, standingPools } from "./residents.ts";
+import { elsewhere, heldNeeds, idleSOf, onMachine, standingPools } from "./residents.ts";
 import { Sickness } from "./sickness.ts";
 import { Spills } from "./spills.ts";
 import { SpotLosses } from "./spot-losses.ts";
+import { wantingOf } from "./wanting.ts";
 import { resolve } from "./wishes.ts";
 import type { Resolved, Wish } from "./wishes.ts";
 
@@ -79,7 +80,11 @@ export class ScalerCore {
     this.appetites = new Appetites(store, clock.seconds());
     this.learned = new Learned(store.read("learned"), (phases) => store.write("learned", phases));
     this.rents = new RentRecords(store);
-    this.sickness = new Sickness(store.read("sick") ?? {}, (sick) => store.write("sick", sick));
+    this.sickness = new Sickness(
+      // The release before noted no proofs: what was seen to be set up is proven.
+      { sick: store.read("sick") ?? {}, proven: store.read("proven") ?? this.learned.versions() },
+      { sick: (sick) => store.write("sick", sick), proven: (keys) => store.write("proven", keys) },
+    );
     this.#purse = new Purse(store);
     this.#homes = new Homes(store);
     this.losses = new SpotLosses(store);
@@ -222,7 +227,15 @@ export class ScalerCore {
   resolved(key: string, settings = this.settings): Resolved {
     const wish = this.#wishes.get(key);
     if (wish === undefined)
-      return { hardware: null, why: "its model is not known yet", targetS: null, min: 0, max: Infinity, others: [] };
+      return {
+        hardware: null,
+        why: "its model is not known yet",
+        targetS: null,
+        min: 0,
+        firmMin: 0,
+        max: Infinity,
+        others: [],
+      };
     const home = this.#homes.get(key);
     const priceOf = (hardware: string): number =>
       hardware === home && this.#stays(hardware) ? 0 : this.#priceOf(hardware, settings);
@@ -338,7 +351,9 @@ export class ScalerCore {
     this.classes.set(hardware, state);
     const nowS = this.#clock.seconds();
     const machines = this.book.all().filter((one) => one.hardware === hardware);
-    const wanting = this.#wanting(hardware, nowMs);
+    const wanting = wantingOf(this, hardware, { wishes: this.#wishes, nowMs }, (key, wish) =>
+      this.#appetite(key, wish),
+    );
     const standing = standingPools(
       this,
       wanting.map(({ key }) => key),
@@ -370,30 +385,5 @@ export class ScalerCore {
       this.#store.rented(offer.currency, this.book.want(offer, decision.plan.why, cause));
     if (own.external || this.#isBlind()) return;
     for (const id of decision.plan.drain) this.book.drain(id, decision.plan.why);
-  }
-
-  /** Versions of the class that may have machines, with what bounds them. */
-  #wanting(hardware: string, nowMs: number): { key: string; appetite: Appetite; bounds: Bounds }[] {
-    const own = settingsOf(this.settings, hardware);
-    return [...this.#wishes].flatMap(([key, wish]) => {
-      const { hardware: its, targetS, min, max } = this.resolved(key);
-      if (its !== hardware || this.sickness.reason(key, nowMs) !== null) return [];
-      const appetite = this.appetites.get(key) ?? (min > 0 ? this.#appetite(key, wish) : null);
-      if (appetite === null) return [];
-      const held = [...heldElsewhere(this, key, hardware).values()].reduce((sum, count) => sum + count, 0);
-      return [
-        {
-          key,
-          appetite,
-          bounds: {
-            targetS: targetS ?? own.target_wait_s,
-            patienceS: own.low_priority_wait_s,
-            min: Math.max(0, min - held),
-            max: Math.max(0, Math.min(max - held, own.max)),
-            memoryBytes: wish.memoryBytes,
-          },
-        },
-      ];
-    });
   }
 }

@@ -199,6 +199,7 @@ describe("providers that fail", () => {
 
   it("returns nothing too early, and rents nothing twice, when the clock jumps either way", () => {
     const world = new World({ classes: { cpu: { boot_timeout_s: 60, max: 3 } } });
+    world.prove("local/echo");
     world.arrive("local/echo", 30);
     world.run(10);
     expect(world.names).toHaveLength(3);

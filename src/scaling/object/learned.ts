@@ -27,6 +27,11 @@ export class Learned {
     this.#learn("setupMs", key, ms);
   }
 
+  /** Versions that were seen to be set up. */
+  versions(): string[] {
+    return Object.keys(this.#phases.setupMs);
+  }
+
   /** Null: none was seen. */
   bootMs(hardware: string): number | null {
     return this.#phases.bootMs[hardware] ?? null;

@@ -86,10 +86,11 @@ export function heldElsewhere({ lanes, book, appetites }: Here, key: string, own
 export function heldNeeds(here: Moving, hardware: string, wishes: Iterable<Wish>, nowMs: number): ModelNeed[] {
   return [...wishes].flatMap(({ key, memoryBytes }) => {
     const { hardware: its, max } = here.resolved(key);
-    if (its === null || its === hardware || here.sickness.reason(key, nowMs) !== null) return [];
+    if (its === null || its === hardware) return [];
     const heldBy = heldElsewhere(here, key, its);
     const held = heldBy.get(hardware) ?? 0;
-    const { machines, copies } = here.spills.at(key, hardware);
+    const isSick = here.sickness.reason(key, nowMs) !== null;
+    const { machines, copies } = isSick ? { machines: 0, copies: 0 } : here.spills.at(key, hardware);
     // Its own class leaves out what is held, as far as it may have no more in all.
     const heldInAll = [...heldBy.values()].reduce((sum, count) => sum + count, 0);
     const leftOut = Math.max(0, Math.min(here.appetites.get(key)?.wanted ?? 0, max) - (max - heldInAll));
@@ -99,6 +100,18 @@ export function heldNeeds(here: Moving, hardware: string, wishes: Iterable<Wish>
     const nothing = { keptMachines: 0, patientMachines: 0, swapS: 0, targetS: 0 };
     return [{ model: key, ...nothing, machines: machines + more, memoryBytes, min: count, max: count }];
   });
+}
+
+/** Sessions that have a version set up: on machines of the class, or anywhere; of an external class, on any pool. */
+export function servingIn({ lanes, book }: Here, key: string, hardware: string, isExternal: boolean) {
+  const [here, all] = [new Set<string>(), new Set<string>()];
+  for (const { session, readyInMs, problem } of lanes.sessionsOf(key)) {
+    if (readyInMs !== 0 || problem !== null) continue;
+    const machine = book.bySession(session);
+    if (machine === undefined ? isExternal : machine.hardware === hardware && isWorking(machine)) here.add(session);
+    all.add(session);
+  }
+  return { here: here.size, all: all.size };
 }
 
 /** Seconds since a class was last of use to its own versions; 0 while it gives what other classes can't. */

@@ -14,7 +14,7 @@ import { MemorySchema } from "./memory-schema.ts";
 import { MachineSchema } from "./machine.ts";
 import type { Machine } from "./machine.ts";
 import { WaitingSchema } from "./rent-records.ts";
-import { SickSchema } from "./sickness.ts";
+import { ProvenSchema, SickSchema } from "./sickness.ts";
 import { LossesSchema } from "./spot-losses.ts";
 import { LedgerSchema } from "./purse.ts";
 
@@ -47,6 +47,7 @@ export const scalerSchema: Schema = {
 const kept = {
   learned: LearnedSchema,
   sick: SickSchema,
+  proven: ProvenSchema,
   ledger: LedgerSchema,
   homes: HomesSchema,
   losses: LossesSchema,

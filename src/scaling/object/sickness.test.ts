@@ -5,8 +5,22 @@ import type { Sick } from "./sickness.ts";
 const KEY = "local/echo v";
 const MINUTE_MS = 60_000;
 
+/** What is stored, and a way to start again with it. */
+function open(stored: { sick: Sick; proven: string[] } = { sick: {}, proven: [] }) {
+  const restart = () =>
+    new Sickness(stored, {
+      sick: (sick) => {
+        stored.sick = sick;
+      },
+      proven: (keys) => {
+        stored.proven = keys;
+      },
+    });
+  return { sickness: restart(), restart, stored };
+}
+
 it("takes a version for sick after two hosts, each counted once, and for longer each time", () => {
-  const sickness = new Sickness({}, () => {});
+  const { sickness } = open();
   sickness.failed(KEY, "a", "no torch", 0);
   sickness.failed(KEY, "a", "no torch", 1);
   expect(sickness.reason(KEY, 2)).toBeNull();
@@ -18,14 +32,53 @@ it("takes a version for sick after two hosts, each counted once, and for longer 
 });
 
 it("forgets it where it serves, and remembers it over a restart", () => {
-  let stored: Sick = {};
-  const sickness = new Sickness({}, (sick) => {
-    stored = sick;
-  });
+  const { sickness, restart } = open();
   sickness.failed(KEY, "a", "no torch", 0);
   sickness.well(KEY);
   sickness.failed(KEY, "b", "no torch", 1);
   expect(sickness.reason(KEY, 2)).toBeNull();
   sickness.failed(KEY, "c", "no torch", 2);
-  expect(new Sickness(stored, () => {}).reason(KEY, 3)).toContain("no torch");
+  expect(restart().reason(KEY, 3)).toContain("no torch");
+});
+
+it("lets two machines try a version, those that failed included, until one has set it up, over restarts too", () => {
+  const { sickness, restart } = open();
+  expect(sickness.mayTry(KEY, 0, 0)).toBe(2);
+  sickness.failed(KEY, "a", "no torch", 0);
+  expect(restart().mayTry(KEY, 1, 0)).toBe(1);
+  sickness.well(KEY);
+  expect(restart().mayTry(KEY, 2, 0)).toBe(Infinity);
+  // What another version was seen to do says nothing of it.
+  expect(sickness.mayTry("local/echo w", 2, 0)).toBe(2);
+});
+
+it("lets one try at a time once what was proven is found sick, and none before the time of grace is over", () => {
+  const { sickness } = open({ sick: {}, proven: [KEY] });
+  sickness.failed(KEY, "a", "no torch", 0);
+  expect(sickness.mayTry(KEY, 1, 0)).toBe(Infinity);
+  sickness.failed(KEY, "b", "no torch", 1);
+  expect(sickness.mayTry(KEY, 2, 8)).toBe(0);
+  expect(sickness.mayTry(KEY, 31 * MINUTE_MS, 8)).toBe(1);
+  sickness.well(KEY);
+  expect(sickness.mayTry(KEY, 31 * MINUTE_MS, 0)).toBe(Infinity);
+});
+
+it("lets as many try as are to be there at least, and says so only where more are wanted", () => {
+  const { sickness } = open();
+  expect(sickness.mayTry(KEY, 0, 4)).toBe(4);
+  expect(sickness.caution(KEY, 0, 0, 2)).toBeNull();
+  expect(sickness.caution(KEY, 0, 0, 3)).toBe(
+    "No machine has set it up yet: until one has, 2 at most are rented for it.",
+  );
+  sickness.failed(KEY, "a", "no torch", 0);
+  expect(sickness.caution(KEY, 0, 0, 3)).toBe(
+    "Its set-up failed on 1 machine: until one has set it up, 1 more at most is rented for it. It said: no torch",
+  );
+});
+
+it("remembers 500 versions that were proven", () => {
+  const { sickness, stored } = open();
+  for (let n = 0; n <= 500; n += 1) sickness.well(`local/echo ${n}`);
+  expect(stored.proven).toHaveLength(500);
+  expect([0, 1].map((n) => sickness.mayTry(`local/echo ${n}`, 0, 0))).toEqual([2, Infinity]);
 });

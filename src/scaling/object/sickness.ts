@@ -1,6 +1,6 @@
 /**
- * Versions whose set-up fails on machine after machine: after two, none is rented for them for a while, and then one at
- * a time. What runs somewhere is well.
+ * Which versions can be set up. Until one machine has set a version up, two at most are rented for it. If its set-up
+ * fails on both, none is rented for a while, and then one at a time. What was set up somewhere is well.
  */
 import * as z from "zod";
 
@@ -16,12 +16,20 @@ export const SickSchema = z.record(
 );
 export type Sick = z.output<typeof SickSchema>;
 
+/** Versions that were set up somewhere and were not found sick since, by `model version`; the latest last. */
+export const ProvenSchema = z.array(z.string());
+
+type Stored = { sick: Sick; proven: readonly string[] };
+type Save = { sick(sick: Sick): void; proven(keys: string[]): void };
+
 export class Sickness {
   readonly #known: Map<string, Sick[string]>;
-  readonly #save: (sick: Sick) => void;
+  readonly #proven: Set<string>;
+  readonly #save: Save;
 
-  constructor(stored: Sick, save: (sick: Sick) => void) {
-    this.#known = new Map(Object.entries(stored));
+  constructor({ sick, proven }: Stored, save: Save) {
+    this.#known = new Map(Object.entries(sick));
+    this.#proven = new Set(proven);
     this.#save = save;
   }
 
@@ -41,12 +49,40 @@ export class Sickness {
       untilMs,
     });
     for (const oldest of this.#known.keys()) if (this.#known.size > MAX_VERSIONS) this.#known.delete(oldest);
-    this.#save(Object.fromEntries(this.#known));
+    this.#save.sick(Object.fromEntries(this.#known));
+    if (isOver && this.#proven.delete(key)) this.#save.proven([...this.#proven]);
   }
 
   /** It serves somewhere. */
   well(key: string): void {
-    if (this.#known.delete(key)) this.#save(Object.fromEntries(this.#known));
+    if (this.#known.delete(key)) this.#save.sick(Object.fromEntries(this.#known));
+    if (this.#proven.has(key)) return;
+    this.#proven.add(key);
+    for (const oldest of this.#proven) if (this.#proven.size > MAX_VERSIONS) this.#proven.delete(oldest);
+    this.#save.proven([...this.#proven]);
+  }
+
+  /**
+   * Machines besides those that serve it that may be rented for it, or set it up, at a time; Infinity: as many as are
+   * wanted. `atLeast`: so many are rented before anything is known of it.
+   */
+  mayTry(key: string, nowMs: number, atLeast: number): number {
+    if (this.reason(key, nowMs) !== null) return 0;
+    const known = this.#known.get(key);
+    if (known !== undefined && known.times > 0) return 1;
+    return this.#proven.has(key) ? Infinity : Math.max(ENOUGH, atLeast) - (known?.hosts.length ?? 0);
+  }
+
+  /** Why fewer than `wanted` machines are rented for it while nothing serves it, in sentences; null: as many may be. */
+  caution(key: string, nowMs: number, atLeast: number, wanted: number): string | null {
+    const tries = this.mayTry(key, nowMs, atLeast);
+    if (tries === 0 || tries >= wanted) return null;
+    const known = this.#known.get(key);
+    const are = tries === 1 ? "is" : "are";
+    if (known === undefined)
+      return `No machine has set it up yet: until one has, ${tries} at most ${are} rented for it.`;
+    const bound = `until one has set it up, ${tries} more at most ${are} rented for it`;
+    return `Its set-up failed on ${hostsOf(known)}: ${bound}. It said: ${known.reason}`;
   }
 
   /** Why nothing is rented for it; null: it may be. */
@@ -54,7 +90,10 @@ export class Sickness {
     const known = this.#known.get(key);
     if (known === undefined || nowMs >= known.untilMs) return null;
     const at = new Date(known.untilMs).toISOString();
-    const hosts = `${known.hosts.length} ${known.hosts.length === 1 ? "machine" : "machines"}`;
-    return `its set-up failed on ${hosts} that ran it, so none is rented for it until ${at}: ${known.reason}`;
+    return `its set-up failed on ${hostsOf(known)} that ran it, so none is rented for it until ${at}: ${known.reason}`;
   }
+}
+
+function hostsOf({ hosts }: Sick[string]): string {
+  return `${hosts.length} ${hosts.length === 1 ? "machine" : "machines"}`;
 }

@@ -19,6 +19,7 @@ function partlySoldOut(settings: object = {}, wish: object = {}): World {
 
 it("rents in the next class within seconds what a class can't give of which machines work, and no more in all", () => {
   const world = partlySoldOut({ classes: { cpu: { max: 3 }, [T4]: { max: 8 } } });
+  world.prove("local/echo");
   world.arrive("local/echo", 3, 600);
   world.run(8);
   expect(there(world)).toEqual(["cpu booting", `${T4} booting`, `${T4} booting`]);
@@ -32,6 +33,7 @@ it("rents in the next class within seconds what a class can't give of which mach
 
 it("keeps them while its own class has none, through its tries, and goes back once that serves", () => {
   const world = partlySoldOut({ classes: { cpu: { max: 3 }, [T4]: { max: 8 } } });
+  world.prove("local/echo");
   const load = () => {
     if (world.jobs.length < 3) world.arrive("local/echo", 3 - world.jobs.length, 10);
   };

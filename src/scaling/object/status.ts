@@ -6,6 +6,7 @@ import { settingsOf } from "./class-state.ts";
 import type { ScalerCore } from "./core.ts";
 import { costNano, isWorking } from "./machine.ts";
 import type { Machine, MachineState } from "./machine.ts";
+import { servingIn } from "./residents.ts";
 
 export type ClassStatus = {
   hardware: string;
@@ -114,7 +115,7 @@ function classStatus(core: ScalerCore, hardware: string): ClassStatus {
 
 function modelsOf(core: ScalerCore, nowMs: number): ModelStatus[] {
   return core.appetites.entries().map(([key, appetite]) => {
-    const { hardware, why } = core.resolved(key);
+    const { hardware } = core.resolved(key);
     const { demand } = appetite;
     const waiting = waitingOf(demand);
     const running = demand?.inFlight ?? 0;
@@ -126,18 +127,30 @@ function modelsOf(core: ScalerCore, nowMs: number): ModelStatus[] {
     const numbers = `${waits}; ${running} run. ${took}. ${load}.`;
     const elsewhere = [...new Set(core.spills.classesOf(key))].join(" and ");
     const spilled = elsewhere === "" ? "" : ` What ${hardware} can't give is rented in ${elsewhere}.`;
-    const stopped = core.sickness.reason(key, nowMs) ?? why;
+    const { most, why } = boundOf(core, key, appetite.wanted, nowMs);
     return {
       model: appetite.model,
       version: appetite.version,
       hardware,
-      wanted: stopped === null ? appetite.wanted : 0,
+      wanted: Math.min(most, appetite.wanted),
       waiting,
       waitingS,
       running,
-      why: stopped === null ? `${numbers}${spilled}` : `${numbers} No machine is rented for it: ${stopped}.`,
+      why: `${numbers}${most > 0 ? spilled : ""}${why}`,
     };
   });
+}
+
+/** How many machines a version may have of those that it wants, and why no more, in sentences. */
+function boundOf(core: ScalerCore, key: string, wanted: number, nowMs: number): { most: number; why: string } {
+  const { hardware, why: classless, min, firmMin } = core.resolved(key);
+  if (hardware === null) return { most: 0, why: ` No machine is rented for it: ${classless}.` };
+  const serving = servingIn(core, key, hardware, true).all;
+  const sick = core.sickness.reason(key, nowMs);
+  if (sick !== null)
+    return { most: serving, why: ` No ${serving > 0 ? "other " : ""}machine is rented for it: ${sick}.` };
+  const caution = serving > 0 ? null : core.sickness.caution(key, nowMs, firmMin, Math.max(min, wanted));
+  return { most: Infinity, why: caution === null ? "" : ` ${caution}` };
 }
 
 function providersOf(core: ScalerCore): ProviderStatus[] {

@@ -25,6 +25,8 @@ export type Resolved = {
   why: string | null;
   targetS: number | null;
   min: number;
+  /** What the operator's settings say of `min`: it holds for a version, too, that nothing has proven. */
+  firmMin: number;
   max: number;
   /** Classes that may run it as well, and that have or can have a machine; none where it names one. */
   others: string[];
@@ -40,6 +42,7 @@ export function resolve(wish: Wish, settings: ScalingSettings, { classes, home, 
   const bounds = {
     targetS: said.targetWaitMs === undefined ? null : said.targetWaitMs / 1000,
     min: said.min ?? mins.reduce((sum, min) => sum + min, 0),
+    firmMin: settings.models[wish.model]?.min ?? 0,
     max: said.max ?? (maxes.length > 0 ? maxes.reduce((sum, max) => sum + max, 0) : Infinity),
   };
   const names = [said.hardware, ...wish.deployments.map(({ hardware }) => hardware), wish.hardware ?? undefined];

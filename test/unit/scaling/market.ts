@@ -25,6 +25,9 @@ const LONGEST_ORPHAN_S = 60;
 /** What failed at a provider is left alone for so long at most. */
 const RECOVERED_S = 3600;
 
+/** Machines at a time for a version that none has set up. */
+const MOST_UNTRIED = 2;
+
 /** `slow`: an order's machine appears late. `lies`: what is there is left out of the list. */
 export type Illness = "sold_out" | "refuses" | "slow" | "lies" | "vanishes" | "away";
 type Real = {
@@ -261,6 +264,10 @@ export class Market {
     for (const { id, cause } of book) {
       const ids = this.rentedFor.get(cause ?? "") ?? new Set();
       this.rentedFor.set(cause ?? "", ids.add(id));
+    }
+    for (const { name, isSick = false } of this.#models) {
+      const own = book.filter((one) => one.cause === `${name} v` && isWorking(one)).length;
+      if (isSick && own > MOST_UNTRIED) wrongs.push(`${own} machines are rented for ${name}, which none has set up`);
     }
     for (const hardware of new Set(book.map((one) => one.hardware))) {
       const own = book.filter((one) => one.hardware === hardware);

@@ -52,6 +52,8 @@ export type Faults = {
   devices?: number;
   /** Set-ups of this model fail. */
   sick?: string;
+  /** Only on machines of these offers. */
+  sickOn?: (offerId: string) => boolean;
   /** Only after so many seconds, in which what waits is granted to the machine that sets up. */
   sickAfterS?: number;
   /** Machines of these offers are gone so many seconds after they were made. */
@@ -123,6 +125,11 @@ export class World {
 
   status() {
     return statusOf(this.core, this.wallMs);
+  }
+
+  /** They were set up somewhere before: as many machines as are wanted may be rented for them at once. */
+  prove(...models: string[]): void {
+    for (const model of models) this.core.sickness.well(`${model} v`);
   }
 
   arrive(model: string, count = 1, workS = 2, isLow = false): void {
@@ -233,7 +240,8 @@ export class World {
       let free = this.slots - this.jobs.filter(({ on }) => on === machine.name).length;
       for (const job of this.jobs) {
         if (free === 0) break;
-        if (job.on !== null || job.model === this.faults.sick || !this.runsOn(job.model, machine.offer)) continue;
+        const canRun = this.runsOn(job.model, machine.offer) && !this.#isSick(job.model, machine.offer);
+        if (job.on !== null || !canRun) continue;
         this.#tally.start(job, machine.name, this.nowS);
         free -= 1;
       }
@@ -250,9 +258,9 @@ export class World {
     const versions = this.#wishes.map(({ model }): VersionDemand => {
       const own = this.jobs.filter((job) => job.model === model);
       const waiting = own.filter(({ on }) => on === null);
-      const isSick = model === this.faults.sick;
       const sessions = [...this.real.values()].flatMap(({ name, offer: id, session, isDraining }) => {
         if (session === null || isDraining || !this.runsOn(model, id)) return [];
+        const isSick = this.#isSick(model, id);
         const isSettingUp = isSick && this.nowS - (this.#connectedS.get(session) ?? 0) < (this.faults.sickAfterS ?? 0);
         const inFlight = isSettingUp ? waiting.length : own.filter(({ on }) => on === name).length;
         const problem = isSick && !isSettingUp ? "no module named torch" : null;
@@ -276,6 +284,11 @@ export class World {
     });
     this.#n += 1;
     this.core.demand("default", { life: "one", n: this.#n, versions });
+  }
+
+  #isSick(model: string, offerId: string): boolean {
+    const { sick, sickOn = () => true } = this.faults;
+    return model === sick && sickOn(offerId);
   }
 
   #setsUpForS(session: string): number {
