@@ -1,25 +1,36 @@
 /**
- * A soak's report as text: the trends, the latency of each kind of operation, and what drifted; what did by less than
- * `slack` limits is no fault.
+ * A soak's report as text: of each stretch the trends and the latency of each kind of operation, and what drifted; what
+ * did by less than `slack` limits is no fault, and neither is what did in one of two stretches only.
  */
 import { table } from "../../../test/bench/lib/stats.ts";
 import type { SoakReport } from "./soak.ts";
-import type { Latency } from "./soak.ts";
-import { judge, percent, starved } from "./verdict.ts";
+import { judgeAll } from "./judgement.ts";
+import type { Latency, Stretch } from "./judgement.ts";
+import { percent } from "./verdict.ts";
+import type { Trend } from "./verdict.ts";
 
 export function reportOf(report: SoakReport, slack: number): { text: string; isGood: boolean } {
-  const { trends, drifts: grown } = judge(report.samples);
-  const beyondAim = [...grown, ...starved(report.accounts)];
-  const drifts = [...judge(report.samples, slack).drifts, ...starved(report.accounts, slack)];
-  const unmet = beyondAim.filter((line) => !drifts.includes(line)).map((line) => `aim unmet: ${line}`);
+  const { trends, wrong: drifted, notes } = judgeAll(report.stretches, slack);
   const failures = report.failed === 0 ? [] : [`${report.failed} operations failed`, ...report.problems];
-  const wrong = [...drifts, ...failures];
+  const wrong = [...drifted, ...failures];
   const minutes = (ms: number) => (ms / 60_000).toFixed(1);
   const text = [
     `\n${report.completed} operations completed, ${report.failed} failed, ${report.putOff} put off; ${report.pace.toFixed(1)}/s of ` +
       `${report.capacity.toFixed(1)}/s; warm-up ${minutes(report.warmUpMs)} min\n`,
+    ...report.stretches.flatMap((stretch, index) => [
+      ...tablesOf(index === 0 ? "after the warm-up" : "as long again", stretch, trends[index] ?? []),
+      "",
+    ]),
+    ...[...notes, ...wrong].map((line) => `soak: ${line}`),
+    ...(notes.length + wrong.length === 0 ? ["soak: nothing drifted, nothing failed."] : []),
+  ].join("\n");
+  return { text, isGood: wrong.length === 0 };
+}
+
+function tablesOf(when: string, { kinds, accounts }: Stretch, trends: readonly Trend[]): string[] {
+  return [
     table(
-      ["after the warm-up", "first third", "last third", "change", "most"],
+      [when, "first third", "last third", "change", "most"],
       trends.map((trend) => [
         `${trend.name}, ${trend.unit}`,
         trend.first.toFixed(1),
@@ -29,14 +40,10 @@ export function reportOf(report: SoakReport, slack: number): { text: string; isG
       ]),
     ),
     "",
-    latencies("operation", report.kinds),
+    latencies("operation", kinds),
     "",
-    latencies("account", report.accounts),
-    "",
-    ...[...unmet, ...wrong].map((line) => `soak: ${line}`),
-    ...(unmet.length + wrong.length === 0 ? ["soak: nothing drifted, nothing failed."] : []),
-  ].join("\n");
-  return { text, isGood: wrong.length === 0 };
+    latencies("account", accounts),
+  ];
 }
 
 function latencies(what: string, rows: readonly Latency<string>[]): string {

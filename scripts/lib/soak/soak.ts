@@ -1,4 +1,7 @@
-/** One soak: learns what the stack carries, loads it with a share of that, samples all the while. */
+/**
+ * One soak: learns what the stack carries, loads it with a share of that, samples all the while; where what it sampled
+ * has drifted, for as long again.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
 import { quantile } from "../../../test/bench/lib/stats.ts";
 import type { Say } from "../log-lines.ts";
@@ -6,8 +9,10 @@ import type { Stack } from "../stack.ts";
 import { accounts } from "./accounts.ts";
 import type { Account } from "./accounts.ts";
 import { createGarbageCollector } from "./collect-garbage.ts";
+import { mustGoOn } from "./judgement.ts";
+import type { Latency, Stretch } from "./judgement.ts";
 import { createOperations, kinds } from "./operations.ts";
-import type { Kind, Operations } from "./operations.ts";
+import type { Operations } from "./operations.ts";
 import type { Receiver } from "./receiver.ts";
 import { createTraffic } from "./traffic.ts";
 import type { Took } from "./traffic.ts";
@@ -35,6 +40,8 @@ export type SoakOptions = {
   /** Of workerd and of the pool. */
   inspectorPorts: readonly number[];
   minutes: number;
+  /** So many times the limits must something have drifted to be judged a second time. */
+  slack: number;
   /** Share of what the stack carries, 0 to 1. */
   load: number;
   signal: AbortSignal;
@@ -42,16 +49,13 @@ export type SoakOptions = {
   say: Say;
 };
 
-export type Latency<T> = { of: T; count: number; p50Ms: number; p99Ms: number };
 export type SoakReport = {
   /** Operations a second: what the stack carried at full speed, and the pace. */
   capacity: number;
   pace: number;
   warmUpMs: number;
-  /** Those after the warm-up. */
-  samples: Sample[];
-  kinds: Latency<Kind>[];
-  accounts: Latency<Account>[];
+  /** What came after the warm-up; a second one, as long, where the first had drifted. */
+  stretches: Stretch[];
   completed: number;
   failed: number;
   putOff: number;
@@ -83,28 +87,35 @@ export async function soak(options: SoakOptions): Promise<SoakReport | null> {
 
   const durationMs = options.minutes * MINUTE_MS;
   const warmUpMs = Math.max(Math.min(durationMs * WARM_UP_SHARE, WARM_UP_MOST_MS), WARM_UP_LEAST_MS);
+  const warmUps = Math.floor(warmUpMs / SAMPLE_MS);
+  const judgedSamples = Math.floor(durationMs / SAMPLE_MS) - warmUps;
   const over = new AbortController();
-  const ends = AbortSignal.any([signal, over.signal]);
   const garbage = createGarbageCollector(options.inspectorPorts);
-  const paced = traffic.pace(pace, ends);
-  const samples: Sample[] = [];
-  const judged: Took[] = [];
+  const paced = traffic.pace(pace, AbortSignal.any([signal, over.signal]));
+  const stretches: Stretch[] = [];
+  let samples: Sample[] = [];
+  let judged: Took[] = [];
   let completed = 0;
   const beganAt = performance.now();
   try {
-    for (let index = 1; index * SAMPLE_MS <= durationMs && !ends.aborted; index += 1) {
+    for (let index = 1; ; index += 1) {
       await sleep(beganAt + index * SAMPLE_MS - performance.now(), undefined, { signal }).catch(() => {});
       if (signal.aborted) break;
-      const isWarm = index * SAMPLE_MS > warmUpMs;
       const took = traffic.take();
       const uncollected = watch(stack);
       await garbage.collect();
       const sample = { ...latencyOf(took), uncollected, held: watch(stack), disk: diskOf(options.stateDir) };
-      say(lineOf(index * SAMPLE_MS, sample, traffic.failed, isWarm));
+      say(lineOf(index * SAMPLE_MS, sample, traffic.failed, index > warmUps));
       completed += took.length;
-      if (!isWarm) continue;
+      if (index <= warmUps) continue;
       samples.push(sample);
       for (const one of took) judged.push(one);
+      if (samples.length < judgedSamples) continue;
+      stretches.push(stretchOf(samples, judged));
+      if (!mustGoOn(stretches, options.slack, traffic.failed)) break;
+      const moreMin = (judgedSamples * SAMPLE_MS) / MINUTE_MS;
+      say(`something drifted: it goes on for ${moreMin} min more, and what drifts again fails`);
+      [samples, judged] = [[], []];
     }
   } finally {
     over.abort();
@@ -116,9 +127,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport | null> {
     capacity,
     pace,
     warmUpMs,
-    samples,
-    kinds: kinds.map((kind) => ({ of: kind, ...tally(judged.filter((one) => one.kind === kind)) })),
-    accounts: accounts.map((account) => ({ of: account, ...tally(judged.filter((one) => one.account === account)) })),
+    stretches,
     completed: completed + traffic.take().length,
     failed: traffic.failed,
     putOff: traffic.putOff,
@@ -137,6 +146,14 @@ async function settleIn(own: Operations, signal: AbortSignal): Promise<void> {
       await sleep(LIST_PAUSE_MS);
     }
   }
+}
+
+function stretchOf(samples: Sample[], took: readonly Took[]): Stretch {
+  return {
+    samples,
+    kinds: kinds.map((kind) => ({ of: kind, ...tally(took.filter((one) => one.kind === kind)) })),
+    accounts: accounts.map((account) => ({ of: account, ...tally(took.filter((one) => one.account === account)) })),
+  };
 }
 
 function tally(took: readonly Took[]): Omit<Latency<never>, "of"> {

@@ -1,10 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { judge, starved } from "./verdict.ts";
-import type { Sample } from "./verdict.ts";
+import { ended, judge, starved } from "./verdict.ts";
+import type { Drift, Sample } from "./verdict.ts";
 
 const MIB = 2 ** 20;
 
 type Shape = { rssMib?: number; handles?: number; pid?: number; p99Ms?: number; diskMib?: number };
+
+const textsOf = (drifts: readonly Drift[]) => drifts.map(({ text }) => text);
 
 /**
  * 24 samples, as a run of 7 minutes has them after its warm-up and more; `shape` gets how far the run is, from 0 to 1.
@@ -31,7 +33,7 @@ describe("the verdict on a soak", () => {
   });
 
   test("memory that grows by a fifth over the run is drift; memory that falls is none", () => {
-    expect(judge(samples((share) => ({ rssMib: 100 + 20 * share }))).drifts).toEqual([
+    expect(textsOf(judge(samples((share) => ({ rssMib: 100 + 20 * share }))).drifts)).toEqual([
       expect.stringMatching(/^RSS of pool grew from \d+\.\d to 11\d\.\d MiB \(\+1\d\.\d %\)$/),
     ]);
     expect(judge(samples((share) => ({ rssMib: 100 - 20 * share }))).drifts).toEqual([]);
@@ -56,27 +58,26 @@ describe("the verdict on a soak", () => {
 
   test("predictions that do not end with their retention are drift; deliveries, which are kept, are none", () => {
     expect(judge(samples((share) => ({ diskMib: 30 + 5 * share }))).drifts).toEqual([]);
-    expect(judge(samples((share) => ({ diskMib: 30 + 30 * share }))).drifts).toEqual([
+    expect(textsOf(judge(samples((share) => ({ diskMib: 30 + 30 * share }))).drifts)).toEqual([
       expect.stringMatching(/^disk of predictions grew from /),
     ]);
   });
 
   test("handles that are not closed are drift", () => {
-    expect(judge(samples((share) => ({ handles: 40 + Math.round(20 * share) }))).drifts).toEqual([
+    expect(textsOf(judge(samples((share) => ({ handles: 40 + Math.round(20 * share) }))).drifts)).toEqual([
       expect.stringMatching(/^handles of pool grew from \d+ to 5\d$/),
     ]);
   });
 
   test("a p99 that doubles is drift", () => {
-    expect(judge(samples((share) => ({ p99Ms: 100 + 150 * share }))).drifts).toEqual([
+    expect(textsOf(judge(samples((share) => ({ p99Ms: 100 + 150 * share }))).drifts)).toEqual([
       expect.stringMatching(/^p99 rose /),
     ]);
   });
 
-  test("a process that was started again is drift, whatever it holds", () => {
-    expect(judge(samples((share) => ({ pid: share < 0.5 ? 1 : 2 }))).drifts).toEqual([
-      "pool ended, or was started again",
-    ]);
+  test("a process that was started again is told, whatever it holds", () => {
+    expect(ended(samples((share) => ({ pid: share < 0.5 ? 1 : 2 })))).toEqual(["pool ended, or was started again"]);
+    expect(ended(samples(() => ({})))).toEqual([]);
   });
 
   test("too few samples are no verdict", () => {
@@ -90,7 +91,7 @@ test("an account that asks for little may wait about as long as the greedy one, 
     { of: "quiet-1", p99Ms: quiet },
   ];
   expect(starved(accounts(105))).toEqual([]);
-  expect(starved(accounts(115))).toEqual(["quiet-1 waited for local: p99 115.0 ms beside 60.0 ms"]);
+  expect(textsOf(starved(accounts(115)))).toEqual(["quiet-1 waited for local: p99 115.0 ms beside 60.0 ms"]);
   expect(starved(accounts(155), 2)).toEqual([]);
   expect(starved([{ of: "local", p99Ms: 400 }, ...accounts(590).slice(1)])).toEqual([]);
   expect(starved([{ of: "local", p99Ms: 400 }, ...accounts(610).slice(1)])).toHaveLength(1);

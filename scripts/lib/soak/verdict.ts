@@ -41,7 +41,9 @@ export type Sample = {
 };
 
 export type Trend = { name: string; unit: "MiB" | "handles" | "ms" | "/s"; first: number; last: number; most: number };
-export type Verdict = { trends: Trend[]; drifts: string[] };
+/** Something that moved further than it may: what it is, and a sentence for people. */
+export type Drift = { of: string; text: string };
+export type Verdict = { trends: Trend[]; drifts: Drift[] };
 
 const MIB = 2 ** 20;
 /** Deliveries of webhooks are kept for days and the log up to a size: they may grow. */
@@ -52,10 +54,11 @@ const WHOLE_OF_THIRDS = 3 / 2;
 const LEAST_SAMPLES = 6;
 
 /**
- * `samples` are those after the warm-up, evenly spaced; each limit counts `slack` times. Throws when there are fewer
- * than six.
+ * `samples` are evenly spaced ones after the warm-up; each limit counts `slack` times. Given the trends of as long a
+ * time `before`, what adds up (memory, disk, handles) may grow by as much as it might then: a share of what has grown
+ * meanwhile would let a steady leak pass. Throws when there are fewer than six samples.
  */
-export function judge(samples: readonly Sample[], slack = 1): Verdict {
+export function judge(samples: readonly Sample[], slack = 1, before: readonly Trend[] = []): Verdict {
   if (samples.length < LEAST_SAMPLES)
     throw new Error(`${samples.length} samples are too few to judge by; run it longer`);
   const third = Math.floor(samples.length / 3);
@@ -71,14 +74,11 @@ export function judge(samples: readonly Sample[], slack = 1): Verdict {
     last: typical(values.slice(-third)),
     most: Math.max(...values),
   });
+  const baseOf = ({ name, first }: Trend) => before.find((earlier) => earlier.name === name)?.first ?? first;
   const trends: Trend[] = [];
-  const drifts: string[] = [];
-  for (const name of new Set(samples.flatMap(({ held }) => [...held.keys()]))) {
-    const held = samples.map((sample) => sample.held.get(name));
-    if (new Set(held.map((one) => one?.pid)).size > 1) {
-      drifts.push(`${name} ended, or was started again`);
-      continue;
-    }
+  const drifts: Drift[] = [];
+  for (const [name, held] of heldByName(samples)) {
+    if (isOther(held)) continue;
     const rss = trend(
       `RSS of ${name}`,
       "MiB",
@@ -96,15 +96,11 @@ export function judge(samples: readonly Sample[], slack = 1): Verdict {
       samples.map((sample) => (sample.uncollected.get(name)?.rssBytes ?? 0) / MIB),
     );
     trends.push(rss, uncollected, handles);
-    if (
-      (rss.last - rss.first) * WHOLE_OF_THIRDS >
-      slack * Math.max(rss.first * limits.rssGrowth, limits.rssSlackBytes / MIB)
-    ) {
-      drifts.push(`${rss.name} grew from ${rss.first.toFixed(1)} to ${rss.last.toFixed(1)} MiB (${percent(rss)})`);
-    }
-    if (handles.last - handles.first > slack * Math.max(limits.handles, handles.first * limits.handlesGrowth)) {
-      drifts.push(`${handles.name} grew from ${handles.first} to ${handles.last}`);
-    }
+    const mostRss = slack * Math.max(baseOf(rss) * limits.rssGrowth, limits.rssSlackBytes / MIB);
+    if ((rss.last - rss.first) * WHOLE_OF_THIRDS > mostRss) drifts.push(growth(rss));
+    const mostHandles = slack * Math.max(limits.handles, baseOf(handles) * limits.handlesGrowth);
+    if (handles.last - handles.first > mostHandles)
+      drifts.push({ of: handles.name, text: `${handles.name} grew from ${handles.first} to ${handles.last}` });
   }
   for (const name of new Set(samples.flatMap(({ disk }) => [...disk.keys()]))) {
     const disk = trend(
@@ -113,9 +109,9 @@ export function judge(samples: readonly Sample[], slack = 1): Verdict {
       samples.map((sample) => (sample.disk.get(name) ?? 0) / MIB),
     );
     trends.push(disk);
-    const most = slack * Math.max(disk.first * limits.diskGrowth, limits.diskSlackBytes / MIB);
+    const most = slack * Math.max(baseOf(disk) * limits.diskGrowth, limits.diskSlackBytes / MIB);
     if (endsWithRetention.includes(name) && (disk.last - disk.first) * WHOLE_OF_THIRDS > most)
-      drifts.push(`${disk.name} grew from ${disk.first.toFixed(1)} to ${disk.last.toFixed(1)} MiB (${percent(disk)})`);
+      drifts.push(growth(disk));
   }
   const p99 = trend(
     "p99",
@@ -136,7 +132,8 @@ export function judge(samples: readonly Sample[], slack = 1): Verdict {
     p99,
   );
   if (p99.last - p99.first > slack * Math.max(p99.first * (limits.p99Ratio - 1), limits.p99SlackMs)) {
-    drifts.push(`p99 rose from ${p99.first.toFixed(1)} to ${p99.last.toFixed(1)} ms (${percent(p99)})`);
+    const text = `p99 rose from ${p99.first.toFixed(1)} to ${p99.last.toFixed(1)} ms (${percent(p99)})`;
+    drifts.push({ of: p99.name, text });
   }
   return { trends, drifts };
 }
@@ -145,16 +142,38 @@ export function judge(samples: readonly Sample[], slack = 1): Verdict {
  * Quiet accounts that waited longer than the greedy one, which comes first: more than half as long again, and more than
  * 50 ms longer, each `slack` times. What the greedy one asks for too much, it must wait for alone.
  */
-export function starved(accounts: readonly { of: string; p99Ms: number }[], slack = 1): string[] {
+export function starved(accounts: readonly { of: string; p99Ms: number }[], slack = 1): Drift[] {
   const [greedy, ...quiet] = accounts;
   if (greedy === undefined) return [];
   const most = greedy.p99Ms + slack * Math.max(greedy.p99Ms * (limits.p99Ratio - 1), limits.p99SlackMs);
   return quiet
     .filter(({ p99Ms }) => p99Ms > most)
-    .map(
-      ({ of, p99Ms }) =>
-        `${of} waited for ${greedy.of}: p99 ${p99Ms.toFixed(1)} ms beside ${greedy.p99Ms.toFixed(1)} ms`,
-    );
+    .map(({ of, p99Ms }) => ({
+      of: `wait of ${of}`,
+      text: `${of} waited for ${greedy.of}: p99 ${p99Ms.toFixed(1)} ms beside ${greedy.p99Ms.toFixed(1)} ms`,
+    }));
+}
+
+/** The processes that were not the same from the first of these samples to the last. */
+export function ended(samples: readonly Sample[]): string[] {
+  return [...heldByName(samples)]
+    .filter(([, held]) => isOther(held))
+    .map(([name]) => `${name} ended, or was started again`);
+}
+
+/** What each process held at every sample; undefined where it was not there. */
+function heldByName(samples: readonly Sample[]): Map<string, (Held | undefined)[]> {
+  const names = new Set(samples.flatMap(({ held }) => [...held.keys()]));
+  return new Map([...names].map((name) => [name, samples.map(({ held }) => held.get(name))]));
+}
+
+function isOther(held: readonly (Held | undefined)[]): boolean {
+  return new Set(held.map((one) => one?.pid)).size > 1;
+}
+
+function growth(trend: Trend): Drift {
+  const { name, first, last } = trend;
+  return { of: name, text: `${name} grew from ${first.toFixed(1)} to ${last.toFixed(1)} MiB (${percent(trend)})` };
 }
 
 function least(values: readonly number[]): number {
