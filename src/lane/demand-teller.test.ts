@@ -9,7 +9,11 @@ function harness(answer: (report: LaneDemand) => Promise<DemandReply>) {
   const heard: DemandReply[] = [];
   const teller = createDemandTeller({
     now: () => now,
-    after: (delayMs, call) => void timers.push({ at: now + delayMs, call }),
+    after(delayMs, call) {
+      const timer = { at: now + delayMs, call };
+      timers.push(timer);
+      return () => void timers.splice(timers.indexOf(timer), 1);
+    },
     demand: () => [],
     tell(report) {
       told.push({ at: now, n: report.n });
@@ -54,6 +58,38 @@ describe("what a lane tells the scaler", () => {
       await until(at);
     }
     expect(told.map(({ at }) => at)).toEqual([0, 30_000]);
+  });
+
+  it("is told often again once the scaler asks, though it said otherwise before, or says so at that moment", async () => {
+    let [everyMs, answered] = [30_000, Promise.resolve()];
+    const { teller, told, until } = harness(async () => {
+      const reply = { everyMs, versions: [] };
+      await answered;
+      return reply;
+    });
+    teller.changed();
+    await until(1000);
+    teller.changed();
+    everyMs = 1000;
+    expect(teller.asked().n).toBe(2);
+    await until(2000);
+    teller.changed();
+    await until(3500);
+    expect(told.map(({ at }) => at)).toEqual([0, 1000, 2000]);
+    // Its answer is under way when the scaler asks.
+    everyMs = 30_000;
+    let answer = (): void => {};
+    answered = new Promise((resolve) => (answer = resolve));
+    teller.changed();
+    await until(4000);
+    everyMs = 1000;
+    teller.asked();
+    answered = Promise.resolve();
+    answer();
+    await until(4500);
+    teller.changed();
+    await until(6000);
+    expect(told.map(({ at }) => at)).toEqual([0, 1000, 2000, 3500, 4000, 5000]);
   });
 
   it("is told again when it could not be told, less and less often", async () => {

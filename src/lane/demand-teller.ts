@@ -9,7 +9,8 @@ const LONGEST_RETRY_MS = 30_000;
 
 export type TellerDeps = {
   now(): number;
-  after(delayMs: number, call: () => void): void;
+  /** The function that it answers gives the call up. */
+  after(delayMs: number, call: () => void): () => void;
   demand(): VersionDemand[];
   tell(report: LaneDemand): Promise<DemandReply>;
   /** Of versions that nobody serves: when somebody will, or why nobody. */
@@ -26,7 +27,10 @@ export function createDemandTeller({ now, after, demand, tell, heard }: TellerDe
   let failures = 0;
   let isUnderWay = false;
   let isDue = false;
-  let isSet = false;
+  /** Gives up the next time; null: none is set. */
+  let giveUp: (() => void) | null = null;
+  /** How often the scaler asked by itself. */
+  let asked = 0;
 
   function report(): LaneDemand {
     n += 1;
@@ -34,12 +38,11 @@ export function createDemandTeller({ now, after, demand, tell, heard }: TellerDe
   }
 
   function tellSoon(): void {
-    if (isSet || isUnderWay) return;
-    isSet = true;
+    if (giveUp !== null || isUnderWay) return;
     const pauseMs = failures === 0 ? everyMs : Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** (failures - 1));
     const delayMs = toldAt + pauseMs - now();
-    after(Math.max(0, delayMs), () => {
-      isSet = false;
+    giveUp = after(Math.max(0, delayMs), () => {
+      giveUp = null;
       void send();
     });
   }
@@ -48,10 +51,12 @@ export function createDemandTeller({ now, after, demand, tell, heard }: TellerDe
     isUnderWay = true;
     isDue = false;
     toldAt = now();
+    const askedBefore = asked;
     try {
       const reply = await tell(report());
       failures = 0;
-      everyMs = reply.everyMs;
+      // What it said before it asked may be so no longer.
+      if (asked === askedBefore) everyMs = reply.everyMs;
       heard(reply);
     } catch {
       failures += 1;
@@ -67,6 +72,16 @@ export function createDemandTeller({ now, after, demand, tell, heard }: TellerDe
       isDue = true;
       tellSoon();
     },
-    report,
+    /** The scaler asks: how often it wants to be told is learned anew, at once. */
+    asked(): LaneDemand {
+      asked += 1;
+      everyMs = 0;
+      failures = 0;
+      giveUp?.();
+      giveUp = null;
+      isDue = true;
+      tellSoon();
+      return report();
+    },
   };
 }

@@ -48,7 +48,7 @@ export class Lane extends DurableObject<Env> {
   readonly #releases: ReturnType<typeof createReleases>;
   readonly #teller = createDemandTeller({
     now: () => Date.now(),
-    after: (delayMs, call) => void this.#timers.after(delayMs, call),
+    after: (delayMs, call) => this.#timers.after(delayMs, call),
     demand: () => demandOf(this.#core, Date.now()),
     tell: (report) => this.#scaler().demand(this.#lane, report),
     heard: (reply) => this.#heard(reply),
@@ -183,10 +183,10 @@ export class Lane extends DurableObject<Env> {
     return roomsOf(this.#core.credit, sessions);
   }
 
-  /** The scaler has forgotten what this lane told. */
+  /** The scaler has forgotten what this lane told, or can rent for it now. */
   demand(lane: string): LaneDemand {
     this.#remember(lane);
-    return this.#teller.report();
+    return this.#teller.asked();
   }
 
   /** What a prediction that came now would find. */

@@ -15,6 +15,7 @@ import type { ScalerClock } from "./clock.ts";
 import { DrainCalls } from "./drain-calls.ts";
 import type { DrainCall } from "./drain-calls.ts";
 import { Homes, leastPrice } from "./homes.ts";
+import { LaneNames } from "./lane-names.ts";
 import { keyOf, Lanes } from "./lanes.ts";
 import { Learned } from "./learned.ts";
 import { OVERALL_MAX_VERSIONS } from "./limits.ts";
@@ -38,9 +39,8 @@ import type { Resolved, Wish } from "./wishes.ts";
 /** How often lanes tell while machines may be rented; and how often they ask whether that is so. */
 const TELL_EVERY_MS = 1000;
 const ASK_EVERY_MS = 30_000;
-/** How long after the object's start lanes are waited for, and how many are remembered. */
+/** How long after the object's start lanes are waited for. */
 const BLIND_MS = 60_000;
-const MAX_LANES = 100;
 
 /** What others must be told. */
 export type Errands = { drain: DrainCall[] };
@@ -52,6 +52,7 @@ export class ScalerCore {
   readonly book: MachineBook;
   readonly providers = new Providers();
   readonly lanes: Lanes;
+  readonly laneNames: LaneNames;
   readonly learned: Learned;
   readonly sickness: Sickness;
   readonly rents: RentRecords;
@@ -77,6 +78,7 @@ export class ScalerCore {
     this.#clock = clock;
     this.#store = store;
     this.lanes = new Lanes(store.read("lanes") ?? []);
+    this.laneNames = new LaneNames(store);
     this.appetites = new Appetites(store, clock.seconds());
     this.learned = new Learned(store.read("learned"), (phases) => store.write("learned", phases));
     this.rents = new RentRecords(store);
@@ -139,8 +141,7 @@ export class ScalerCore {
 
   /** Lanes that have not told since the object's start of what waits: until they have, nothing is drained. */
   silentLanes(): string[] {
-    const heard = new Set(this.lanes.names());
-    return (this.#store.read("lanes") ?? []).filter((lane) => !heard.has(lane));
+    return this.laneNames.silent(this.lanes.names());
   }
 
   /** Whether lanes told of versions whose wishes were not looked for yet: until they are, nothing is drained. */
@@ -156,10 +157,13 @@ export class ScalerCore {
 
   /** A lane's word. */
   demand(lane: string, report: LaneDemand): DemandReply {
-    if (!this.isOn) return { everyMs: ASK_EVERY_MS, versions: [] };
+    if (!this.isOn) {
+      this.laneNames.putOff(lane);
+      return { everyMs: ASK_EVERY_MS, versions: [] };
+    }
     const nowS = this.#clock.seconds();
-    this.#noteLane(lane);
-    for (const { demand, heard, shares } of this.lanes.hear(lane, report)) {
+    const isLate = this.laneNames.tells(lane);
+    for (const { demand, heard, shares } of this.lanes.hear(lane, report, isLate)) {
       const key = keyOf(demand);
       this.#appetite(key, demand)?.hear(nowS, demand, heard, shares);
       if (heard.arrived > 0) this.#store.arrived(key, this.#clock.wall(), heard.arrived);
@@ -304,11 +308,6 @@ export class ScalerCore {
       .map(({ hardware }) => hardware);
     const left = this.book.all().map(({ hardware }) => hardware);
     return [...new Set([...offers, ...Object.keys(settings.classes), ...left])];
-  }
-
-  #noteLane(lane: string): void {
-    const known = this.#store.read("lanes") ?? [];
-    if (!known.includes(lane)) this.#store.write("lanes", [...known, lane].slice(-MAX_LANES));
   }
 
   #isBlind(): boolean {

@@ -23,8 +23,11 @@ export class Lanes {
     return [...this.#lanes.keys()];
   }
 
-  /** Takes a lane's word; one that is older than the last changes nothing. */
-  hear(lane: string, report: LaneDemand): News[] {
+  /**
+   * Takes a lane's word; one that is older than the last changes nothing. `isLate`: what it counted so far was no news
+   * when it came, since nothing could be rented.
+   */
+  hear(lane: string, report: LaneDemand, isLate = false): News[] {
     const before = this.#lanes.get(lane);
     const isSame = before?.report.life === report.life;
     if (isSame && report.n <= before.report.n) return [];
@@ -34,9 +37,9 @@ export class Lanes {
     const news = [...versions.values()].map((demand) => {
       const old = before?.versions.get(keyOf(demand)) ?? null;
       const shares = sharesOf(demand, running);
-      if (isSame) return { demand, heard: since(old, demand), shares };
       const isAgain = before === undefined && this.#toldBefore.has(lane);
-      return { demand, heard: isAgain ? onlyThere(demand) : sinceOther(old, demand), shares };
+      if (isLate || isAgain) return { demand, heard: onlyThere(demand), shares };
+      return { demand, heard: isSame ? since(old, demand) : sinceOther(old, demand), shares };
     });
     const gone = [...(before?.versions ?? [])].filter(([key]) => !versions.has(key));
     return [...news, ...gone.map(([, old]) => ({ demand: emptied(old), heard: nothing, shares: 0 }))];
@@ -80,7 +83,7 @@ function sinceOther(old: VersionDemand | null, now: VersionDemand): Heard {
   return old === null ? since(null, now) : nothing;
 }
 
-/** The scaler started again: of what the lane has counted, that may be new to it which has not ended. */
+/** Of what the lane counted before the scaler listened, or to an earlier life of it: what has not ended may be new. */
 function onlyThere({ arrived, waiting, inFlight }: VersionDemand): Heard {
   return { ...nothing, arrived: Math.min(arrived, waiting.high + waiting.normal + inFlight) };
 }

@@ -43,7 +43,10 @@ export const scalerSchema: Schema = {
   ],
 };
 
-/** `lanes`: those that told of what waits, so that a scaler that starts again can ask them. */
+/**
+ * `lanes`: those that told of what waits, so that a scaler that starts again can ask them; `putOff`: those that were told
+ * to ask rarely.
+ */
 const kept = {
   learned: LearnedSchema,
   sick: SickSchema,
@@ -52,6 +55,7 @@ const kept = {
   homes: HomesSchema,
   losses: LossesSchema,
   lanes: z.array(z.string()),
+  putOff: z.array(z.string()),
   unmetered: WaitingSchema,
   rents: LastRentsSchema,
   clock: DoubtSchema,

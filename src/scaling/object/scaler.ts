@@ -19,6 +19,7 @@ import type { DemandReply, LaneDemand } from "../demand.ts";
 import { settingsOf } from "./class-state.ts";
 import { createClock } from "./clock.ts";
 import { ScalerCore } from "./core.ts";
+import { LaneCalls } from "./lane-calls.ts";
 import { keyOf } from "./lanes.ts";
 import { isWorking } from "./machine.ts";
 import { Listeners } from "./listeners.ts";
@@ -63,6 +64,7 @@ export class Scaler extends DurableObject<Env> {
   readonly #waiters = new Set<() => void>();
   readonly #listeners: Listeners;
   readonly #tokens: MachineTokens;
+  readonly #laneCalls: LaneCalls;
   /** Providers that were warned of. */
   readonly #low = new Set<string>();
   #readAt = -Infinity;
@@ -72,7 +74,6 @@ export class Scaler extends DurableObject<Env> {
   /** When something was there or waited last; null: not in this life. */
   #activeAt: number | null = null;
   #isLooking = false;
-  #hasAsked = false;
   #isMetering = false;
   #isWatched = false;
   /** The alarm of the next pre-warm. */
@@ -87,6 +88,7 @@ export class Scaler extends DurableObject<Env> {
       createClock(() => Date.now(), this.#store),
       this.#store,
     );
+    this.#laneCalls = new LaneCalls(env, this.#core);
     if (this.#core.book.size > 0) this.#lookSoon();
   }
 
@@ -119,6 +121,7 @@ export class Scaler extends DurableObject<Env> {
     if (refusal === "too_many") return null;
     if (refusal !== null) return refusal.why;
     this.#noteBalance(request);
+    void this.#callLanes();
     this.#look();
     const isListening = this.#listeners.isThere(request.provider);
     const endsAt = Date.now() + SYNC_HOLD_MS;
@@ -146,6 +149,7 @@ export class Scaler extends DurableObject<Env> {
   async changed(): Promise<void> {
     this.#askListeners();
     await this.#readAnew();
+    void this.#callLanes();
     this.#look();
   }
 
@@ -253,7 +257,7 @@ export class Scaler extends DurableObject<Env> {
   async #lookAnew(): Promise<void> {
     try {
       await this.#read();
-      await this.#askLanes();
+      await this.#laneCalls.askSilent();
       this.#look();
     } catch (error) {
       log.error("scaler_look_failed", { reason: reasonOf(error) });
@@ -273,22 +277,15 @@ export class Scaler extends DurableObject<Env> {
     this.#isMetering = false;
   }
 
-  /** What lanes told is not stored: they are asked. */
-  async #askLanes(): Promise<void> {
-    if (this.#hasAsked) return;
-    const silent = this.#core.silentLanes();
-    this.#hasAsked = true;
-    await Promise.all(
-      silent.map(async (lane) => {
-        const stub: unknown = objectNamed(this.env.LANE, lane);
-        try {
-          this.#core.demand(lane, await callObject(() => (stub as RemoteLane).demand(lane)));
-        } catch (error) {
-          this.#hasAsked = false;
-          log.warn("lane_not_asked", { lane, reason: reasonOf(error) });
-        }
-      }),
-    );
+  /** What waits in lanes that asked while nothing could be rented is looked at as soon as something can be. */
+  async #callLanes(): Promise<void> {
+    try {
+      if (!(await this.#laneCalls.callWaiting())) return;
+      if (this.#core.isUnread()) await this.#readAnew();
+      this.#look();
+    } catch (error) {
+      log.error("scaler_look_failed", { reason: reasonOf(error) });
+    }
   }
 
   async #reply(provider: string, edgeUrl: string): Promise<Omit<SyncReply, "checkAgainMs">> {
@@ -362,8 +359,6 @@ export class Scaler extends DurableObject<Env> {
     }
   }
 }
-
-type RemoteLane = { demand(lane: string): Promise<LaneDemand> };
 
 /** The settings object as far as it is needed here: objects don't know the settings' own types. */
 async function readSettings(env: Env): Promise<ScalingSettings> {

@@ -296,8 +296,8 @@ it("tells who starts machines itself how many are wanted, in JSON and for Promet
   for (let n = 0; n < 3; n += 1)
     await callJson("/v1/predictions", { key, body: { version: `kube/echo:${VERSION}`, input: {} } });
   const wanted = async () => (await callJson("/admin/v1/scaling/metrics/k8s", { key: operator })).body;
-  await expect.poll(async () => (await wanted())["wanted"]).toBeGreaterThan(0);
-  expect(await wanted()).toMatchObject({ hardware: "k8s", there: 0, waiting: 3, running: 0 });
+  await expect.poll(wanted).toMatchObject({ hardware: "k8s", there: 0, waiting: 3, running: 0 });
+  expect((await wanted())["wanted"]).toBeGreaterThan(0);
   const text = await (await call("/admin/v1/scaling/metrics", { key: operator })).text();
   expect(text).toMatch(/^edgeplane_scaling_machines_wanted\{hardware="k8s"\} [1-4]$/m);
   expect((await machines()).filter(({ hardware }) => hardware === "k8s")).toEqual([]);
