@@ -6,6 +6,7 @@ import { Instance } from "./runtime/instance.ts";
 import type { InstanceOptions } from "./runtime/instance.ts";
 import { restWhileAway } from "./rest-while-away.ts";
 import { TransportError } from "./transport/http-client.ts";
+import { PATIENCE } from "../test/patience.ts";
 
 /** A model, and what its runner did: the shortage that it saw at each look. */
 function world() {
@@ -34,7 +35,7 @@ test("its instances may be started when its rest is over, and not before", async
   const instance = new Instance(options as InstanceOptions);
   instance.start([], "cpu");
   await expect(away).rejects.toBeInstanceOf(Postponed);
-  await vi.waitFor(() => expect(instance.state).toBe("broken"));
+  await vi.waitFor(() => expect(instance.state).toBe("broken"), PATIENCE);
   expect(instance.mayStart(time.now() + REST_MS / 2)).toBe(false);
   expect(instance.mayStart(time.now() + REST_MS)).toBe(true);
 });

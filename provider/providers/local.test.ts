@@ -6,6 +6,7 @@ import { startTimeOf } from "../../scripts/lib/process-info.ts";
 import { namesWith } from "../names.ts";
 import type { Order, Provider } from "../provider.ts";
 import { local, LocalSchema } from "./local.ts";
+import { PATIENCE } from "../../test/patience.ts";
 
 const POLITE = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.02; done"];
 const STUBBORN = ["sh", "-c", "trap '' TERM; while :; do sleep 0.02; done"];
@@ -45,7 +46,7 @@ const order = (machine = A, changes: Partial<Order> = {}): Order => ({
 const states = async (provider: Provider) => (await provider.list(signal)).map(({ name, state }) => [name, state]);
 /** The machine's process, once it is noted. */
 async function pidOf(machine: string): Promise<number> {
-  await vi.waitUntil(() => existsSync(join(machine, "process")));
+  await vi.waitUntil(() => existsSync(join(machine, "process")), PATIENCE);
   return Number(readFileSync(join(machine, "process"), "utf8").split("\n")[0]);
 }
 
@@ -128,7 +129,7 @@ it("gives the pool its settings, and the token where nobody sees it", async () =
   const hardware = { cpu: { env: { EDGEPLANE_MODELS: "/models" } } };
   const { provider, machine } = start({ command: ["sh", "-c", tell, told], hardware });
   await provider.create(order(), signal);
-  await vi.waitUntil(() => existsSync(join(told, "env")));
+  await vi.waitUntil(() => existsSync(join(told, "env")), PATIENCE);
   const env = readFileSync(join(told, "env"), "utf8");
   expect(env).toContain("EDGEPLANE_URL=http://127.0.0.1:1\n");
   expect(env).toContain(`EDGEPLANE_POOL_NAME=${NAME}\n`);

@@ -6,6 +6,7 @@ import { namesWith } from "../../provider/names.ts";
 import { local, LocalSchema } from "../../provider/providers/local.ts";
 import { endLeftMachines } from "./local-machines.ts";
 import { startTimeOf } from "./process-info.ts";
+import { PATIENCE } from "../../test/patience.ts";
 
 it("ends machines that a killed start has left, and is content where there never were any", async () => {
   const stateDir = mkdtempSync(join(tmpdir(), "edgeplane-left-"));
@@ -19,7 +20,7 @@ it("ends machines that a killed start has left, and is content where there never
   const order = { name: names.nameOf(machine), machine, offer: "cpu", hardware: "cpu", edgeUrl, poolToken: "t" };
   await local(options, folder, names).create({ ...order, lanes: [] }, new AbortController().signal);
   const noted = join(folder, "machines", order.name, "process");
-  await vi.waitUntil(() => existsSync(noted));
+  await vi.waitUntil(() => existsSync(noted), PATIENCE);
   const pid = Number(readFileSync(noted, "utf8").split("\n")[0]);
   expect(startTimeOf(pid)).not.toBeNull();
   await endLeftMachines(stateDir);

@@ -1,5 +1,6 @@
 /** What needs more than one message: cancellations, concurrency, health, batches, the end of a process. */
 import { describe, expect, test } from "vitest";
+import { startStopwatch } from "../stalls.ts";
 import { isObject, type ItemResult, type Message, withModel } from "./driver.ts";
 
 describe("cancel", () => {
@@ -234,10 +235,10 @@ describe("control channel", () => {
 
   test("shutdown does not wait for ever: threads and exit hooks of a model get 3 s", async () => {
     await withModel("hostile-signals", async (model) => {
-      const beganAt = Date.now();
+      using watch = startStopwatch();
       model.sendControl({ type: "shutdown" });
       expect(await model.exited).toBe(0);
-      expect(Date.now() - beganAt).toBeLessThan(6000);
+      expect(watch.ms()).toBeLessThan(6000);
     });
     await withModel("setup-threads", async (model) => {
       model.sendControl({ type: "shutdown" });

@@ -6,7 +6,6 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterEach, expect, it } from "vitest";
@@ -18,6 +17,7 @@ import type { Stack } from "../../scripts/lib/stack.ts";
 import { usageOf } from "../bench/lib/processes.ts";
 import { median, quantile } from "../bench/lib/stats.ts";
 import { createWebhookReceiver } from "../e2e/webhook-receiver.ts";
+import { watchStalls } from "../stalls.ts";
 import { createClient, hasEnded, viewOf } from "./guarded/client.ts";
 import type { Answer, Client, View } from "./guarded/client.ts";
 import { longestIdle } from "./guarded/idle.ts";
@@ -76,8 +76,7 @@ it("guards for minutes while settings change, a host dies and a guard hangs", { 
   const alone = await beQuiet(quiet, { goesOn: until(Date.now() + ALONE_MS), random });
 
   // All at once, and what goes wrong meanwhile.
-  const lateness = monitorEventLoopDelay();
-  lateness.enable();
+  using stalls = watchStalls();
   const beganAt = Date.now();
   const traffic = { goesOn: until(beganAt + LASTS_MS), random };
   const memory = watchMemory(stack, inspectorPort, traffic.goesOn);
@@ -111,8 +110,7 @@ it("guards for minutes while settings change, a host dies and a guard hangs", { 
   ]);
 
   const during = [...answers];
-  lateness.disable();
-  const lateMs = PROCESSES * (lateness.max / 1e6);
+  const lateMs = PROCESSES * stalls.longestMs();
 
   // Nothing is left of it.
   for (const client of clients) {

@@ -168,11 +168,9 @@ describe("models", () => {
   });
 
   test("one whose setup never ends is given up at its limit, with what it printed", async () => {
-    const startedAt = Date.now();
     const { code, message } = await failure("hostile-never-ready", {});
     expect(code).toBe("setup_failed");
     expect(message).toContain("setup took longer than 1.5 s\nstill setting up");
-    expect(Date.now() - startedAt).toBeLessThan(8000);
     expect(await harness.models()).toContain("still setting up");
   });
 });

@@ -13,6 +13,7 @@ import { createObjectStore } from "../../src/allowance/object-store.ts";
 import { createAllowanceService } from "../../src/allowance/service.ts";
 import type { AllowanceStore } from "../../src/allowance/types.ts";
 import type { Env } from "../../src/env.ts";
+import { PATIENCE } from "../patience.ts";
 
 const edge = env as Env;
 const price = { id: "1:*", currency: "USD", perSecond: { "*": 1000 }, perUnit: {}, perRequest: 0, minimum: 0 };
@@ -166,7 +167,7 @@ it("hands each alert to the sender of its receiver once, and decides on while th
   for (const cost of [600, 300]) await end(await admit(100), cost);
   for (let call = 0; call < 3; call += 1) expect(isTaken(await admit(500))).toBe(false);
   expect(await read()).toEqual([900, 0]);
-  await vi.waitFor(() => expect(asked).toEqual([host]));
+  await vi.waitFor(() => expect(asked).toEqual([host]), PATIENCE);
   hang.reject(new Error("the sender is away"));
   // What the sender did not take is handed on by the alarm, by whichever life of the object.
   await evictDurableObject(edge.LEDGER.getByName(subject));
@@ -175,6 +176,6 @@ it("hands each alert to the sender of its receiver once, and decides on while th
   const start = Date.UTC(month.getUTCFullYear(), month.getUTCMonth(), 1);
   const told = async (percent: number) =>
     (await edge.WEBHOOKS.getByName(host).deliveries(`budget_account:${own}_month_${start}_${percent}`)).length;
-  await vi.waitFor(async () => expect(await Promise.all([50, 80, 100].map(told))).toEqual([1, 1, 1]));
+  await vi.waitFor(async () => expect(await Promise.all([50, 80, 100].map(told))).toEqual([1, 1, 1]), PATIENCE);
   expect(await runDurableObjectAlarm(edge.LEDGER.getByName(subject))).toBe(false);
 });

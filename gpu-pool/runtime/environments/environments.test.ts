@@ -185,10 +185,8 @@ describe("prepareEnvironment", () => {
       const folder = first.env["VIRTUAL_ENV"] ?? "";
       expect(readFileSync(join(folder, "whose-pip"), "utf8")).toContain(folder);
       lines.length = 0;
-      const beganAt = Date.now();
       await prepare(dir, cog, options);
       expect(lines).toEqual([]);
-      expect(Date.now() - beganAt).toBeLessThan(5000);
     },
     slowTestMs,
   );

@@ -7,6 +7,7 @@ import { shardName, shardOf } from "../../contract/ids.ts";
 import { deletePredictionBlobs } from "../../storage/blobs.ts";
 import { uploadsUnder } from "../../storage/upload-rows.ts";
 import { sweepUploads } from "../../storage/uploads.ts";
+import { PATIENCE } from "../../../test/patience.ts";
 
 const VERSION = "e".repeat(64);
 let key = "";
@@ -85,7 +86,7 @@ describe("blobs", () => {
     await vi.waitFor(async () => {
       await runDurableObjectAlarm(shard);
       expect(await stored()).toEqual([kept]);
-    });
+    }, PATIENCE);
     expect(await uploadsUnder(testEnv.DB, `predictions/${id}/`)).toEqual([]);
     const { body } = await callJson(`/v1/predictions/${id}`, { key });
     expect(body).toMatchObject({ status: "succeeded", output: {} });

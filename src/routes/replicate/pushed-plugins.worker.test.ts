@@ -5,6 +5,7 @@ import { PluginGateway, pluginFiles } from "../../../test/worker/plugin-gateway.
 
 import { AUDIT_TOPIC, AuditRecordSchema } from "../../contract/published.ts";
 import { createLogClient } from "../../log/client.ts";
+import { PATIENCE } from "../../../test/patience.ts";
 
 const gateway = new PluginGateway("plugins that were pushed");
 const allowed = { pushed_plugins: { owners: ["*"], timeout_ms: 10_000 } };
@@ -63,7 +64,7 @@ describe("plugins of a pushed version", () => {
       const records = await audited();
       expect(records).toHaveLength(1);
       return records;
-    });
+    }, PATIENCE);
     expect(told).toMatchObject({ plugin: "pushed:clean", phase: "screenInput", action: "reject", version });
     expect(told).toMatchObject({ findings: [{ category: "c", rule: "damn" }] });
     await vi.waitFor(async () => {
@@ -75,7 +76,7 @@ describe("plugins of a pushed version", () => {
       ).text();
       expect(metrics).toContain('plugin="pushed",phase="screenInput",action="reject"');
       expect(metrics).not.toContain('plugin="pushed:clean"');
-    });
+    }, PATIENCE);
   });
 
   it("screen outputs, logs and errors before anybody reads them, though no plugin of the operator's does", async () => {

@@ -5,6 +5,7 @@ import { admin, callJson, newKey, testEnv } from "../../../test/worker/edge-harn
 import { pathOf, push, SCHEMA } from "../../../test/worker/pushing.ts";
 import { ManifestSchema } from "../../contract/manifest.ts";
 import { registerManifests } from "../../registry/registration.ts";
+import { PATIENCE } from "../../../test/patience.ts";
 
 let key = "";
 let token = "";
@@ -64,7 +65,7 @@ it("pools are told of what is pointed to, and of what is deleted", async () => {
   const told = async (method: string, more: string, body?: unknown) => {
     const before = calls["LANE.nudge"] ?? 0;
     await callJson(`${pathOf(model("told"))}${more}`, { method, key, env, ...(body === undefined ? {} : { body }) });
-    await vi.waitFor(() => expect(calls["LANE.nudge"] ?? 0).toBe(before + 1));
+    await vi.waitFor(() => expect(calls["LANE.nudge"] ?? 0).toBe(before + 1), PATIENCE);
   };
   await told("PUT", "/aliases/stable", { version });
   await told("PUT", "/routes", { rules: [] });

@@ -2,6 +2,7 @@
 import { expect, it, vi } from "vitest";
 import { call, callJson, FakePool, newKey, offer, testEnv } from "../../../test/worker/edge-harness.ts";
 import type { Env } from "../../env.ts";
+import { PATIENCE } from "../../../test/patience.ts";
 
 const MODEL = "acme/reserved";
 
@@ -64,7 +65,7 @@ it("goes back when a plugin behind refuses", async () => {
     await vi.waitFor(async () => {
       const refused = await create({ forbidden: true });
       expect(refused).toMatchObject({ status: 422, code: "invalid_input" });
-    });
+    }, PATIENCE);
   }
   await expectRoom(create);
 });

@@ -2,6 +2,7 @@
 import { beforeAll, expect, it, vi } from "vitest";
 import { call, callJson, FakePool, newKey, offer, readEvents, testEnv } from "../../../test/worker/edge-harness.ts";
 import type { Env } from "../../env.ts";
+import { PATIENCE } from "../../../test/patience.ts";
 
 const MODEL = "acme/sure";
 const VERSION = "c".repeat(64);
@@ -85,7 +86,7 @@ it("answers at once, with a prediction like any other that never ran", async () 
   await vi.waitFor(async () => {
     const ids = (await get("/v1/predictions")).body["results"] as { id: string }[];
     expect(ids.map(({ id }) => id)).toContain(hit.id);
-  });
+  }, PATIENCE);
   const other = await newKey(`cached-${(accounts += 1)}`);
   expect(await create({ text: "a", list: [1] }, { key: other })).toMatchObject({ status: "starting" });
   expect(await create({ text: "A", list: [1] })).toMatchObject({ status: "starting" });

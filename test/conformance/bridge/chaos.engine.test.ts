@@ -9,7 +9,8 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
 import { clusterStatus } from "../../../scripts/lib/kafka/cluster.ts";
-import { basic, hasJava, startKafka, until } from "./engines.ts";
+import { startStopwatch } from "../../stalls.ts";
+import { basic, hasJava, PROCESSES, startKafka, until } from "./engines.ts";
 import type { TestKafka } from "./engines.ts";
 import { all, RecordsSchema } from "./fixture.ts";
 import { freePort } from "./ports.ts";
@@ -69,7 +70,8 @@ describe.runIf(hasJava)("bridge under fire", () => {
     const answers = INSTANCES.map(() => 0);
     let failures = 0;
     let longestPauseMs = 0;
-    let lastAt = performance.now();
+    using watch = startStopwatch(PROCESSES);
+    let lastAtMs = 0;
     const attempt = async <T>(work: () => Promise<T>): Promise<T> => {
       for (let tries = 0; ; tries++) {
         try {
@@ -106,8 +108,9 @@ describe.runIf(hasJava)("bridge under fire", () => {
         );
         const records = RecordsSchema.parse(reply);
         if (records.length === 0) continue;
-        longestPauseMs = Math.max(longestPauseMs, performance.now() - lastAt);
-        lastAt = performance.now();
+        const nowMs = watch.ms();
+        longestPauseMs = Math.max(longestPauseMs, nowMs - lastAtMs);
+        lastAtMs = nowMs;
         answers[index] = (answers[index] ?? 0) + 1;
         for (const { value } of records) seen.set(value, (seen.get(value) ?? 0) + 1);
         await call(port, `commit/${group}/${instance}`, []).catch(() => failures++);

@@ -114,6 +114,9 @@ export async function bridgeFor(settings: { kafka?: object; redis?: object }): P
   return startBridge(SettingsSchema.parse({ port: 0, drainMs: 2000, ...settings }), log);
 }
 
+/** What the time of a call goes through: the client, the bridge and the engine. */
+export const PROCESSES = 3;
+
 /** Tries until `check` is true, or fails after `timeoutMs`. */
 export async function until(check: () => Promise<boolean> | boolean, timeoutMs = 20_000): Promise<void> {
   const end = Date.now() + timeoutMs;

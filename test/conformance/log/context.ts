@@ -13,6 +13,9 @@ export type LogTarget = {
 /** How long a group may take to give an instance its partitions. */
 export const JOIN_MS = 15_000;
 
+/** What the time of a call goes through: the client, the door and the log behind it. */
+export const PROCESSES = 3;
+
 export type LogContext = ReturnType<typeof createLogContext>;
 
 /** What the tests of one target share: clients, names of their own, and the instances to remove in the end. */

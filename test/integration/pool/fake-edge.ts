@@ -17,6 +17,7 @@ import type { Json, ModelRef } from "../../../src/contract/prediction.ts";
 import { IntervalsRequestSchema } from "../../../src/contract/usage.ts";
 import type { IntervalsRequest } from "../../../src/contract/usage.ts";
 import { jobOf } from "../../../src/lane/job-of.ts";
+import { startStopwatch } from "../../stalls.ts";
 import type { LaneEntry } from "../../../src/lane/types.ts";
 import { EdgeCore } from "./edge-core.ts";
 import type { Submission, Tracked } from "./tracked.ts";
@@ -51,6 +52,8 @@ const RoomsSchema = z.array(z.tuple([z.string(), z.string(), z.number(), z.numbe
 
 /** Only what never comes about takes this long; as long as polls of vitest.config.ts. */
 const GIVE_UP_MS = 15_000;
+/** What a time goes through: this edge, its pool, a model process. */
+export const PROCESSES = 3;
 
 export async function startFakeEdge(
   options: {
@@ -325,11 +328,14 @@ export async function startFakeEdge(
       const log = desiredLog();
       if (log !== undefined) core.tell({ type: "log", log });
     },
-    /** Resolves when `condition` holds; rejects after `limitMs`. Looked at on every change and now and then. */
+    /**
+     * Resolves when `condition` holds; rejects after `limitMs`, for which the machine ran. Looked at on every change
+     * and now and then.
+     */
     async until(condition: () => boolean, limitMs = GIVE_UP_MS, what = condition.toString()): Promise<void> {
-      const startedAt = Date.now();
+      using watch = startStopwatch(PROCESSES);
       while (!condition()) {
-        if (Date.now() - startedAt > limitMs) throw new Error(`not within ${limitMs} ms: ${what}`);
+        if (watch.ms() > limitMs) throw new Error(`not within ${limitMs} ms: ${what}`);
         await new Promise<void>((resolve) => {
           const done = (): void => {
             clearTimeout(timer);

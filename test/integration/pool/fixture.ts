@@ -1,4 +1,5 @@
 /** One fake edge and the pools of a test, all ended with it. */
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ModelRoom } from "../../../src/contract/channel.ts";
 import { startFakeEdge } from "./fake-edge.ts";
@@ -88,4 +89,10 @@ export async function modelPids(pool: RunningPool): Promise<number[]> {
   const reply = await fetch(`http://127.0.0.1:${await pool.port()}/models`);
   const text = await reply.text();
   return [...text.matchAll(/"pid":(\d+)/g)].map(([, pid]) => Number(pid));
+}
+
+/** A run that goes on until the test lets it end. */
+export function held(fixture: Fixture): { act: string; letEnd: () => void } {
+  const path = join(fixture.home.root, "may-end");
+  return { act: `until ${path}`, letEnd: () => writeFileSync(path, "") };
 }

@@ -199,11 +199,14 @@ function selfSigned(): { key: string; cert: string } {
   return pair;
 }
 
-/** Waits until `check` answers true. Throws after `timeoutMs`. */
-export async function until(check: () => boolean | Promise<boolean>, timeoutMs: number): Promise<void> {
-  const end = Date.now() + timeoutMs;
+/** What must come is waited for, however busy the machine is. */
+const GIVE_UP_MS = 60_000;
+
+/** Waits until `check` answers true. Throws after a minute. */
+export async function until(check: () => boolean | Promise<boolean>): Promise<void> {
+  const end = Date.now() + GIVE_UP_MS;
   while (!(await check())) {
-    if (Date.now() > end) throw new Error(`not within ${timeoutMs} ms`);
+    if (Date.now() > end) throw new Error(`not within ${GIVE_UP_MS} ms: ${check.toString()}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

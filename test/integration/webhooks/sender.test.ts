@@ -53,7 +53,7 @@ describe("a sender that may reach loopback", () => {
     const receiver = await listen((_received, response) => response.end("thanks"));
     const sent = message(receiver.url);
     await senders.enqueue([sent]);
-    await until(() => receiver.received.length === 1, 3000);
+    await until(() => receiver.received.length === 1);
     const received = receiver.received[0]!;
     const secret = await senders.secret("acme");
     expect(received.headers).toMatchObject({ "content-type": "application/json", "webhook-id": sent.webhookId });
@@ -62,7 +62,7 @@ describe("a sender that may reach loopback", () => {
     expect(await validateWebhook({ headers: headersOf(received), body: received.body } as never, secret)).toBe(true);
     const stranger = await senders.secret("other");
     expect(() => new Webhook(stranger).verify(received.body, headersOf(received))).toThrow("No matching signature");
-    await until(async () => (await stateOf(sent))?.state === "delivered", 2000);
+    await until(async () => (await stateOf(sent))?.state === "delivered");
     expect(await stateOf(sent)).toMatchObject({
       tryCount: 1,
       response: "thanks",
@@ -75,15 +75,15 @@ describe("a sender that may reach loopback", () => {
     const receiver = await listen((_received, response, index) => response.writeHead(index === 0 ? 500 : 200).end());
     const sent = message(receiver.url);
     await senders.enqueue([sent, sent]);
-    await until(() => receiver.received.length === 2, 4000);
+    await until(() => receiver.received.length === 2);
     expect(receiver.received.map(({ headers }) => headers["webhook-id"])).toEqual([sent.webhookId, sent.webhookId]);
     const [first, second] = receiver.received.map(({ headers }) => Number(headers["webhook-timestamp"]));
     expect(second).toBeGreaterThanOrEqual(first!);
-    await until(async () => (await stateOf(sent))?.state === "delivered", 2000);
+    await until(async () => (await stateOf(sent))?.state === "delivered");
     // What was delivered is not sent again: what comes behind it is the next.
     const behind = message(receiver.url);
     await senders.enqueue([sent, behind]);
-    await until(async () => (await stateOf(behind))?.state === "delivered", 2000);
+    await until(async () => (await stateOf(behind))?.state === "delivered");
     const ids = receiver.received.map(({ headers }) => headers["webhook-id"]);
     expect(ids).toEqual([sent.webhookId, sent.webhookId, behind.webhookId]);
   });
@@ -95,7 +95,7 @@ describe("a sender that may reach loopback", () => {
     );
     const sent = message(receiver.url);
     await senders.enqueue([sent]);
-    await until(async () => (await stateOf(sent))?.state === "delivered", 4000);
+    await until(async () => (await stateOf(sent))?.state === "delivered");
     expect((await stateOf(sent))?.tries[0]).toMatchObject({
       status: 307,
       error: `The receiver redirects to ${elsewhere.url}; redirects are not followed.`,
@@ -107,12 +107,12 @@ describe("a sender that may reach loopback", () => {
     const receiver = await listen((_received, response, index) => response.writeHead(index === 0 ? 410 : 200).end());
     const [first, second] = [message(receiver.url), message(receiver.url)];
     await senders.enqueue([first]);
-    await until(async () => (await stateOf(first))?.state === "disabled", 3000);
+    await until(async () => (await stateOf(first))?.state === "disabled");
     await senders.enqueue([second]);
-    await until(async () => (await stateOf(second))?.state === "disabled", 3000);
+    await until(async () => (await stateOf(second))?.state === "disabled");
     expect(receiver.received).toHaveLength(1);
     expect(await senders.redeliver(second.url, second.predictionId, second.webhookId)).toBe("queued");
-    await until(async () => (await stateOf(second))?.state === "delivered", 3000);
+    await until(async () => (await stateOf(second))?.state === "delivered");
     expect(await senders.redeliver(second.url, second.predictionId, "msg_unknown")).toBe("not_found");
   });
 
@@ -121,7 +121,7 @@ describe("a sender that may reach loopback", () => {
       response.writeHead(index === 0 ? 429 : 200, { "retry-after": "3" }).end(),
     );
     await senders.enqueue([message(receiver.url)]);
-    await until(() => receiver.received.length === 2, 6000);
+    await until(() => receiver.received.length === 2);
     expect(receiver.received[1]!.at - receiver.received[0]!.at).toBeGreaterThanOrEqual(2900);
   });
 
@@ -130,14 +130,14 @@ describe("a sender that may reach loopback", () => {
     const quick = await listen((_received, response) => response.end());
     const stuck = Array.from({ length: 20 }, () => message(hanging.url));
     const fine = Array.from({ length: 20 }, () => message(quick.url));
-    const startedAt = Date.now();
     await senders.enqueue([...stuck, ...fine]);
-    await until(() => quick.received.length === 20, 3000);
-    expect(Date.now() - startedAt).toBeLessThan(3000);
+    await until(() => quick.received.length === 20);
+    // Each that is given up makes room for another one: all of the first still hang.
+    expect(hanging.received.length).toBeLessThanOrEqual(5);
     expect(hanging.mostOpen()).toBeLessThanOrEqual(5);
     // Which of those made in the same millisecond goes first is not said.
     const tried = async () => (await Promise.all(stuck.map(stateOf))).find((state) => (state?.tryCount ?? 0) > 0);
-    await until(async () => (await tried()) !== undefined, 15_000);
+    await until(async () => (await tried()) !== undefined);
     expect((await tried())?.tries[0]).toMatchObject({ status: null, error: "No answer within 10 s." });
   });
 
@@ -150,10 +150,10 @@ describe("a sender that may reach loopback", () => {
     });
     const sent = Array.from({ length: 150 }, () => message(busy.url));
     await senders.enqueue(sent);
-    await until(() => busy.mostOpen() === 20, 10_000);
-    await until(() => busy.received.length === 150, 10_000);
+    await until(() => busy.mostOpen() === 20);
+    await until(() => busy.received.length === 150);
     expect(busy.mostOpen()).toBe(20);
-    await until(async () => (await stateOf(sent[149]!))?.state === "delivered", 3000);
+    await until(async () => (await stateOf(sent[149]!))?.state === "delivered");
     expect(new Set(busy.received.map(({ headers }) => headers["webhook-id"])).size).toBe(150);
   });
 
@@ -164,7 +164,7 @@ describe("a sender that may reach loopback", () => {
     });
     const sent = message(receiver.url);
     await senders.enqueue([sent]);
-    await until(async () => (await stateOf(sent))?.state === "delivered", 5000);
+    await until(async () => (await stateOf(sent))?.state === "delivered");
     expect((await stateOf(sent))?.response).toHaveLength(4096);
   });
 
@@ -176,7 +176,7 @@ describe("a sender that may reach loopback", () => {
     const refused = message(closed.url);
     await senders.enqueue([untrusted, refused]);
     for (const sent of [untrusted, refused]) {
-      await until(async () => ((await stateOf(sent))?.tryCount ?? 0) > 0, 5000);
+      await until(async () => ((await stateOf(sent))?.tryCount ?? 0) > 0);
       expect((await stateOf(sent))?.tries[0]?.error).toBe(
         "The receiver could not be reached (name, connection or TLS).",
       );
@@ -197,7 +197,7 @@ describe("a sender that may reach loopback", () => {
         ),
       ),
     );
-    await until(() => receiver.received.length === 41, 10_000);
+    await until(() => receiver.received.length === 41);
     for (const id of ids) {
       const events = receiver.received
         .filter(({ headers }) => String(headers["webhook-id"]).startsWith(`msg_${id}_`))
@@ -212,7 +212,7 @@ describe("a sender that may reach loopback", () => {
     const fresh = await senders.rotate("rotating");
     expect(await senders.secret("rotating")).toBe(fresh);
     await senders.enqueue([message(receiver.url, { accountId: "rotating" })]);
-    await until(() => receiver.received.length === 1, 3000);
+    await until(() => receiver.received.length === 1);
     const received = receiver.received[0]!;
     for (const secret of [old, fresh]) new Webhook(secret).verify(received.body, headersOf(received));
   });
@@ -222,7 +222,7 @@ describe("a sender that may reach loopback", () => {
     const messages = Array.from({ length: 1000 }, () => message(receiver.url));
     for (let start = 0; start < messages.length; start += 100)
       await senders.enqueue(messages.slice(start, start + 100));
-    await until(() => receiver.received.length >= 1000, 20_000);
+    await until(() => receiver.received.length >= 1000);
     expect(new Set(receiver.received.map(({ headers }) => headers["webhook-id"])).size).toBe(1000);
     expect(receiver.mostOpen()).toBeLessThanOrEqual(5);
   });
@@ -235,13 +235,13 @@ it("finishes after a restart what waited before it", async () => {
   const before = await startSenders({ allowLoopback: true, accounts: ["acme"], statePath });
   const messages = Array.from({ length: 5 }, () => message(receiver.url));
   await before.enqueue(messages);
-  await until(() => receiver.received.length >= 5, 5000);
+  await until(() => receiver.received.length >= 5);
   await before.stop();
   healthy = true;
   receiver.received.length = 0;
   const after = await startSenders({ allowLoopback: true, accounts: ["acme"], statePath });
   try {
-    await until(() => receiver.received.length >= 5, 15_000);
+    await until(() => receiver.received.length >= 5);
     expect(new Set(receiver.received.map(({ headers }) => headers["webhook-id"]))).toEqual(
       new Set(messages.map(({ webhookId }) => webhookId)),
     );
@@ -264,7 +264,7 @@ it("contacts no spelling of loopback unless the local switch is on", async () =>
       await until(async () => {
         const [delivery] = await senders.deliveries(sent.url, sent.predictionId);
         return delivery?.state === "failed" && delivery.reason?.startsWith("The URL is refused") === true;
-      }, 5000);
+      });
     }
     expect(receiver.received).toEqual([]);
   } finally {
