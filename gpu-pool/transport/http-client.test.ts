@@ -48,6 +48,6 @@ test.runIf(process.platform === "linux")("a file that could not be sent is close
       await http.request(put).catch(() => {});
     }
   }
-  await expect.poll(handles, { timeout: 4000 }).toBe(0);
+  await expect.poll(handles).toBe(0);
   await Promise.all([refusing.close(), silent.close()]);
 });

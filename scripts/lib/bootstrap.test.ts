@@ -122,7 +122,7 @@ test("of two starts that find the same dead lock, one takes it away, and no lock
   await expect.poll(held.isHeld).toBe(true);
   let said = "";
   const second = run({}, (text) => (said += text));
-  await expect.poll(() => said + log(), { timeout: 5000 }).toMatch(/waiting for it|began/);
+  await expect.poll(() => said + log()).toMatch(/waiting for it|began/);
   held.goOn();
   expect([(await first).code, (await second).code]).toEqual([0, 0]);
   expect(log()).toBe("began\nended\n");

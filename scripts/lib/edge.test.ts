@@ -125,7 +125,7 @@ describe("as it comes", () => {
     const { edge: edgePid, workerd } = edge.pids();
     const before = Number(await (await fetch(url)).text());
     edge.killEdge();
-    await expect.poll(() => startTimeOf(workerd ?? 0), { timeout: 5000 }).toBeNull();
+    await expect.poll(() => startTimeOf(workerd ?? 0)).toBeNull();
     await expect
       .poll(
         () =>

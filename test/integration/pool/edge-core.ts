@@ -16,6 +16,7 @@ import { newRow } from "../../../src/shard/new-row.ts";
 import { entryOf } from "../../../src/shard/outgoing.ts";
 import { isFinished } from "../../../src/shard/row.ts";
 import { defaultRules } from "../../../src/shard/rules.ts";
+import { startStopwatch } from "../../stalls.ts";
 import { memorySql } from "../../unit/memory-sql.ts";
 import { submission } from "../../unit/submission.ts";
 import { Tracked } from "./tracked.ts";
@@ -32,7 +33,8 @@ type Session = {
   probes: ReturnType<typeof createProbes>;
   lanes: string[];
   send: ((message: EdgeMessage) => void) | null;
-  heardAt: number;
+  /** By the edge's own stopwatch. */
+  heardAtMs: number;
   isOver: boolean;
 };
 
@@ -45,6 +47,8 @@ export class EdgeCore {
   /** Grants that leave over a channel are lost on their way while this is true. */
   losesGrants = false;
   readonly #leaseMs: number;
+  /** What leases go by: a machine that stands still ends none. */
+  readonly #watch = startStopwatch();
   readonly #shard: ShardCore;
   readonly #lanes = new Map<string, LaneCore>();
   readonly #sessions = new Map<string, Session>();
@@ -69,6 +73,7 @@ export class EdgeCore {
 
   close(): void {
     clearInterval(this.#beat);
+    this.#watch[Symbol.dispose]();
   }
 
   submit(model: ModelRef, input: Json, more: Submission): Tracked {
@@ -127,7 +132,7 @@ export class EdgeCore {
   hello({ session, previous, lanes }: Extract<PoolMessage, { type: "hello" }>, send: Session["send"]): void {
     const probes =
       this.#sessions.get(session)?.probes ?? createProbes({ now: () => Date.now(), keptMs: this.#leaseMs });
-    this.#sessions.set(session, { probes, lanes, send, heardAt: Date.now(), isOver: false });
+    this.#sessions.set(session, { probes, lanes, send, heardAtMs: this.#watch.ms(), isOver: false });
     if (previous !== undefined) this.#over(previous);
     // The channel before may have been dead, though it stood open.
     for (const claims of probes.lately()) send?.({ type: "probe", claims });
@@ -146,7 +151,7 @@ export class EdgeCore {
 
   heard(session: string): void {
     const known = this.#sessions.get(session);
-    if (known !== undefined) known.heardAt = Date.now();
+    if (known !== undefined) known.heardAtMs = this.#watch.ms();
   }
 
   /** This channel of the session is closed. */
@@ -246,7 +251,7 @@ export class EdgeCore {
   #pump(): void {
     const now = Date.now();
     for (const [name, session] of this.#sessions) {
-      if (!session.isOver && session.send === null && now - session.heardAt > this.#leaseMs) this.#over(name);
+      if (!session.isOver && session.send === null && this.#remainingMs(session) < 0) this.#over(name);
     }
     this.#look(now);
     for (const [name, lane] of this.#lanes) this.#exchange(name, lane);
@@ -261,20 +266,26 @@ export class EdgeCore {
   #look(now: number): void {
     const asked = this.#unanswered.filter(({ at }) => at <= now);
     this.#unanswered = this.#unanswered.filter(({ at }) => at > now);
-    for (const { claims } of asked) this.#judge(this.#shard.granting.unanswered(claims), now);
+    for (const { claims } of asked) this.#judge(this.#shard.granting.unanswered(claims));
     for (let more = true; more;) {
       const woken = this.#shard.wake();
       ({ more } = woken);
-      this.#judge(woken.checks, now);
+      this.#judge(woken.checks);
     }
     this.#shard.flush();
   }
 
-  #judge(checks: ReadonlyMap<string, string[]>, now: number): void {
+  /** Of the session's lease; a stranger's is whole. */
+  #remainingMs(session: Session | undefined): number {
+    const now = this.#watch.ms();
+    return (session?.heardAtMs ?? now) + this.#leaseMs - now;
+  }
+
+  #judge(checks: ReadonlyMap<string, string[]>): void {
     for (const [name, ids] of checks) {
       const session = this.#sessions.get(name);
       const isTrusted = name === STRANGER || session?.isOver === false;
-      const remainingMs = isTrusted ? (session?.heardAt ?? now) + this.#leaseMs - now : 0;
+      const remainingMs = isTrusted ? this.#remainingMs(session) : 0;
       const claims = ids.map((id) => ({ id, token: this.#shard.store.get(id)?.token ?? "" }));
       session?.send?.({ type: "probe", claims });
       session?.probes.sent(claims);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { collectEnvironments } from "../../../gpu-pool/runtime/environments/collect.ts";
 import { startStopwatch } from "../../stalls.ts";
-import { hasBegun, modelPids, roomOf, startFixture } from "./fixture.ts";
+import { hasBegun, modelPids, ranOnce, roomOf, startFixture } from "./fixture.ts";
 import type { Fixture } from "./fixture.ts";
 import { PROCESSES } from "./fake-edge.ts";
 import type { Tracked } from "./fake-edge.ts";
@@ -108,7 +108,7 @@ test("cancels what waits and what runs, and kills what does not listen", async (
   await edge.until(() => warm.terminal !== null);
   const running = edge.submit(ref, { do: "sleep 30" });
   const queued = edge.submit(ref, { do: "sleep 30" });
-  await edge.until(() => hasBegun(running) && queued.starts === 1);
+  await edge.until(() => hasBegun(running) && queued.starts > 0);
   edge.cancel(queued);
   edge.cancel(running);
   const next = edge.submit(ref, { do: "hold 30" });
@@ -126,10 +126,10 @@ test("a canceled prediction that does not listen holds up nobody behind it", asy
   const warm = edge.submit(ref, { do: "warm" });
   await edge.until(() => warm.terminal !== null);
   const [first, second] = ["hold 30", "fine"].map((act) => edge.submit(ref, { do: act }));
-  await edge.until(() => first !== undefined && hasBegun(first) && second?.starts === 1);
+  await edge.until(() => first !== undefined && hasBegun(first) && (second?.starts ?? 0) > 0);
   if (first !== undefined) edge.cancel(first);
   await edge.until(() => second?.terminal?.type === "succeeded", 5000);
-  expect(second?.starts).toBe(1);
+  expect(second !== undefined && ranOnce(second)).toBe(true);
 });
 
 test("a prediction that runs out of time fails so, though its model does not listen", async () => {

@@ -96,3 +96,12 @@ export function held(fixture: Fixture): { act: string; letEnd: () => void } {
   const path = join(fixture.home.root, "may-end");
   return { act: `until ${path}`, letEnd: () => writeFileSync(path, "") };
 }
+
+/**
+ * Whether it ran once. A pool whose machine stands still may hand back what waits in it: a start that was counted for
+ * it then ran nothing.
+ */
+export function ranOnce({ starts, events }: Tracked): boolean {
+  const handedBack = events.filter((event) => event.type === "released" && event.reason === "no_room");
+  return starts >= 1 && starts <= 1 + handedBack.length;
+}

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import * as z from "zod";
 import { startStopwatch } from "../../stalls.ts";
-import { hasBegun, held, roomOf, startFixture } from "./fixture.ts";
+import { hasBegun, held, ranOnce, roomOf, startFixture } from "./fixture.ts";
 import type { Fixture } from "./fixture.ts";
 import { PROCESSES } from "./fake-edge.ts";
 import type { Tracked } from "./fake-edge.ts";
@@ -41,7 +41,7 @@ test("a result that the edge could not take is kept, and delivered within 2 s of
   const tracked = await submitRunning(fixture, run.act);
   await edge.goAway();
   run.letEnd();
-  await expect.poll(() => spooled(fixture).length, { timeout: 5000 }).toBe(1);
+  await expect.poll(() => spooled(fixture).length).toBe(1);
   using watch = startStopwatch(PROCESSES);
   await edge.comeBack();
   await edge.until(() => tracked.terminal?.type === "succeeded");
@@ -91,7 +91,7 @@ test("kept results outlive the pool", async () => {
   const run = held(fixture);
   const first = await submitRunning(fixture, run.act);
   const second = edge.submit(await fixture.ref("single"), { do: "sleep 1" });
-  await edge.until(() => second.starts === 1);
+  await edge.until(() => second.starts > 0);
   await edge.goAway();
   run.letEnd();
   await expect.poll(() => spooled(fixture).length, { timeout: 10_000 }).toBe(2);
@@ -99,7 +99,7 @@ test("kept results outlive the pool", async () => {
   await edge.comeBack();
   fixture.restart();
   await edge.until(() => first.terminal?.type === "succeeded" && second.terminal?.type === "succeeded", 10_000);
-  expect([first.starts, second.starts]).toEqual([1, 1]);
+  expect([ranOnce(first), ranOnce(second)]).toEqual([true, true]);
 });
 
 test("after a SIGKILL the next pool hands back at once what the last one held", async () => {
@@ -217,7 +217,7 @@ test("a channel that is open at one end only is given up within seconds, and wha
   edge.behaviour.isHalfOpen = true;
   const tracked = edge.submit(ref, { do: "x" });
   expect(tracked.row.state).toBe("running");
-  await expect.poll(() => fixture.pool.output(), { timeout: 8000 }).toContain("can't be reached");
+  await expect.poll(() => fixture.pool.output()).toContain("can't be reached");
   edge.behaviour.isHalfOpen = false;
   await edge.until(() => tracked.terminal?.type === "succeeded", 8000);
   expect(tracked.row.losses).toBe(0);
@@ -231,5 +231,5 @@ test("holds its lease by pings, and by empty events when the channel is down", a
   const before = events();
   edge.behaviour.connectStatus = 503;
   edge.dropChannels();
-  await expect.poll(events, { timeout: 8000 }).toBeGreaterThan(before);
+  await expect.poll(events).toBeGreaterThan(before);
 });

@@ -129,7 +129,7 @@ test("an input of many files is fetched a few at a time, and no more of it when 
   await edge.until(() => beside.terminal !== null);
   expect(most).toBe(8);
   edge.cancel(tracked);
-  await expect.poll(() => open, { timeout: 3000 }).toBe(0);
+  await expect.poll(() => open).toBe(0);
   await expect.poll(() => readdirSync(join(home.state, "scratch", "inputs"))).toEqual([]);
   server.close();
 });
