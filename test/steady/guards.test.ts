@@ -39,6 +39,8 @@ const HANGS_AT = 6;
 const IDLE_LIMIT_MS = 1000;
 /** A job meets four processes: edge, pool, model, this one. A busy machine may hold up each as long as this one. */
 const PROCESSES = 4;
+/** A stall of which a guard may notice something. */
+const HELD_UP_MS = 500;
 /** A fair round on all hosts: what runs and what is about to, and one run of each account. */
 const ROUND_MS = 3000;
 const SEED = 12;
@@ -126,9 +128,12 @@ it("guards for minutes while settings change, a host dies and a guard hangs", { 
   const faults = during.filter(({ status }) => status >= 500);
   const excused = (one: Answer): boolean =>
     one.code === "guard_unavailable" && one.account !== "quiet" && one.answeredAt >= hung[0] && one.sentAt <= hung[1];
-  expect(faults.filter((one) => !excused(one)).map(summary)).toEqual([]);
-  expect(faults.length).toBeGreaterThan(0);
-  expect(during.filter((one) => one.account === "quiet" && one.status >= 400).map(summary)).toEqual([]);
+  // A guard whose machine stands still for longer than it may take could not decide, and blocks.
+  const heldUp = (one: Answer): boolean =>
+    one.code === "guard_unavailable" && stalls.within(one.sentAt, one.answeredAt) > HELD_UP_MS;
+  expect(faults.filter((one) => !excused(one) && !heldUp(one)).map(summary)).toEqual([]);
+  expect(faults.filter(excused).length).toBeGreaterThan(0);
+  expect(during.filter((one) => one.account === "quiet" && one.status >= 400 && !heldUp(one)).map(summary)).toEqual([]);
   expect(
     [...alone, ...beside].filter(({ status, error_code: code }) => status !== "succeeded" && code !== "interrupted"),
   ).toEqual([]);
