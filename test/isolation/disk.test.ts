@@ -37,7 +37,7 @@ test("a folder that is named is readable and no more, one beside it isn't there,
   const flags = ["--isolation", "namespaces", "--readable", named ?? ""];
   const pool = startPool(home, edge.url, edge.token, flags);
   try {
-    await edge.until(() => edge.hellos.length > 0, 10_000, "the pool's hello");
+    await edge.until(() => edge.hellos.length > 0, 60_000, "the pool's hello");
     const ref = await refOf(home, "reader");
     const end = async (input: Json): Promise<string> => {
       const tracked = edge.submit(ref, input);

@@ -108,7 +108,7 @@ async function start(isolation: string, pushed?: PushedFiles) {
   };
   const pool = startPool(home, edge.url, edge.token, flags, env, main);
   await edge
-    .until(() => edge.hellos.length > 0, 10_000, "the pool's hello")
+    .until(() => edge.hellos.length > 0, 60_000, "the pool's hello")
     .catch((error: unknown) => {
       throw new Error(`${String(error)}\n${pool.output()}`);
     });
@@ -292,7 +292,7 @@ async function startNeedy(secrets: Record<string, string>) {
   const home = makeHome({ hostile, victim: models.single });
   appendFileSync(join(home.models, "hostile", "cog.yaml"), "edgeplane:\n  secrets: [HF_TOKEN]\n");
   const pool = startPool(home, edge.url, edge.token, ["--log-level", "trace"]);
-  await edge.until(() => edge.hellos.length > 0, 10_000, "the pool's hello");
+  await edge.until(() => edge.hellos.length > 0, 60_000, "the pool's hello");
   return {
     home,
     pool,

@@ -13,7 +13,7 @@ test("an input that takes more than the model may fails alone, and says why; its
   const home = makeHome({ batch: files });
   const pool = startPool(home, edge.url, edge.token, ["--isolation", "auto"]);
   try {
-    await edge.until(() => edge.hellos.length > 0, 10_000, "the pool's hello");
+    await edge.until(() => edge.hellos.length > 0, 60_000, "the pool's hello");
     const ref = await refOf(home, "batch");
     const [fine, large, other] = [{ do: "fine" }, { do: "fill 300" }, { do: "other" }].map((input) =>
       edge.submit(ref, input),

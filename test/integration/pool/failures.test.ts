@@ -136,7 +136,10 @@ test("a prediction that runs out of time fails so, though its model does not lis
   await using fixture = await startFixture(["single", "slow"], ["--cancel-grace-ms", "300"]);
   const { edge } = fixture;
   const [single, slow] = [await fixture.ref("single"), await fixture.ref("slow")];
-  const byEdge = edge.submit(single, { do: "hold 30" }, { endInMs: 1500 });
+  const warm = edge.submit(single, { do: "warm" });
+  await edge.until(() => warm.terminal !== null);
+  // Long enough to have begun before, also on a slow machine.
+  const byEdge = edge.submit(single, { do: "hold 30" }, { endInMs: 5000 });
   const byModel = edge.submit(slow, { do: "sleep 30" });
   await edge.until(() => byEdge.terminal !== null && byModel.terminal !== null);
   const timedOut = { type: "failed", kind: "timeout", error: { code: "timed_out" } };

@@ -54,7 +54,7 @@ export async function startFixture(
       const state = join(home.root, "state-2");
       const before = edge.hellos.length;
       const pool = start(flags, state);
-      await edge.until(() => edge.hellos.length > before, 10_000, "the second pool's hello");
+      await edge.until(() => edge.hellos.length > before, 60_000, "the second pool's hello");
       return { pool, state };
     },
     async [Symbol.asyncDispose]() {
@@ -64,7 +64,7 @@ export async function startFixture(
     },
   };
   await edge
-    .until(() => edge.hellos.length > 0, 10_000, "the pool's hello")
+    .until(() => edge.hellos.length > 0, 60_000, "the pool's hello")
     .catch((error: unknown) => {
       throw new Error(`${String(error)}\n${fixture.pool.output()}`);
     });

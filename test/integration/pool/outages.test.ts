@@ -1,7 +1,7 @@
 /**
  * The edge goes away, the pool is killed, events get lost: nothing is lost, nothing runs twice without being counted.
  */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import * as z from "zod";

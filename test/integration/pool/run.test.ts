@@ -89,9 +89,17 @@ test("an idle pool polls nothing; what it has room for comes over its channel, w
   const { edge } = fixture;
   const ref = await fixture.ref("single");
   const polls = (): number => edge.counts["kafka/consume/lane.default"] ?? 0;
+  // Its pings go on while it is idle, one a second; polls, if there were any, would come in between.
+  const pings = (): number => edge.counts["ping"] ?? 0;
+  const rest = async (): Promise<void> => {
+    const pinged = pings();
+    await edge.until(() => pings() >= pinged + 2);
+  };
   const warm = edge.submit(ref, { do: "warm" });
   await edge.until(() => warm.terminal !== null);
   await edge.until(() => (roomOf(edge, "single")?.startNow ?? 0) > 1);
+  // The poll that brought it is followed by one that brings nothing.
+  await rest();
   const before = polls();
   const short = edge.submit(ref, { do: "x" });
   expect(short.row.state).toBe("running");
@@ -101,10 +109,7 @@ test("an idle pool polls nothing; what it has room for comes over its channel, w
   await edge.until(() => many.every(({ terminal }) => terminal !== null));
   expect(polls()).toBeGreaterThan(before);
   const after = polls();
-  // Its pings go on while it is idle, one a second; polls, if there were any, would come in between.
-  const pings = (): number => edge.counts["ping"] ?? 0;
-  const pinged = pings();
-  await edge.until(() => pings() >= pinged + 2, 10_000);
+  await rest();
   expect(polls()).toBeLessThanOrEqual(after + 1);
 });
 
@@ -134,10 +139,12 @@ test("without room it stops consuming a Kafka and leaves its group", async () =>
   const ref = await fixture.ref("single");
   const warm = edge.submit(ref, { do: "warm" });
   await edge.until(() => warm.terminal !== null);
-  const all = Array.from({ length: 5 }, () => edge.submit(ref, { do: "sleep 3" }));
+  const run = held(fixture);
+  const all = Array.from({ length: 5 }, () => edge.submit(ref, { do: run.act }));
   await edge.until(() => (edge.counts["leave"] ?? 0) > 0);
   expect(roomOf(edge, "single")).toMatchObject({ room: 0, startNow: 0 });
   for (const one of all.slice(1)) edge.cancel(one);
+  run.letEnd();
   const next = edge.submit(ref, { do: "x" });
   await edge.until(() => next.terminal?.type === "succeeded", 20_000);
 });

@@ -42,7 +42,7 @@ function lastSpans(folder: string): { living: number | null | undefined; working
 async function offered(edge: FakeEdge, start: () => RunningPool): Promise<{ pool: RunningPool; version: string }> {
   const before = edge.hellos.length;
   const pool = start();
-  await edge.until(() => edge.hellos.length > before, 10_000, "the pool's hello");
+  await edge.until(() => edge.hellos.length > before, 60_000, "the pool's hello");
   return { pool, version: edge.hellos.at(-1)?.models[0]?.version ?? "none" };
 }
 
