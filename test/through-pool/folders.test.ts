@@ -104,7 +104,7 @@ for (const name of folders) {
       const result = resultOf(await harness.run(name, one.input), wanted);
       expect(problemsOf(wanted, result), `${JSON.stringify(one.input).slice(0, 200)}\n${result.logs}`).toEqual([]);
     }
-    await harness.edge.until(() => missingPart(about.schema, schemasOf(name)) === null, 2000, `${name}: its schema`);
+    await harness.edge.until(() => missingPart(about.schema, schemasOf(name)) === null, 15_000, `${name}: its schema`);
     const said: Message = {
       streams: harness.edge.hellos.at(-1)?.models.find((model) => model.name === name)?.streams ?? null,
     };

@@ -10,6 +10,7 @@ import type { Env } from "../../src/env.ts";
 import worker from "../../src/index.ts";
 import { notePool } from "../../src/registry/pools.ts";
 import { registerManifests } from "../../src/registry/registration.ts";
+import { holdLease } from "./held-leases.ts";
 
 export const testEnv = env as Env;
 export const ORIGIN = "https://edge.test";
@@ -96,6 +97,7 @@ export class FakePool {
 
   /** Claims one prediction for an immediate start; throws when it isn't granted. */
   async claim(id: string): Promise<Grant> {
+    holdLease(this.session);
     const { body } = await callJson("/pool/v1/claims", {
       key: this.#token,
       body: { session: this.session, jobs: [{ id, startNow: true }] },

@@ -7,5 +7,15 @@ import type { D1Migration } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 
 const { DB, TEST_MIGRATIONS } = env as { DB: D1Database; TEST_MIGRATIONS: D1Migration[] };
-await reset();
-await DB.batch(TEST_MIGRATIONS.flatMap(({ queries }) => queries.map((query) => DB.prepare(query))));
+const TRIES = 3;
+
+for (let tries = 1; ; tries += 1) {
+  await reset();
+  try {
+    await DB.batch(TEST_MIGRATIONS.flatMap(({ queries }) => queries.map((query) => DB.prepare(query))));
+    break;
+  } catch (error) {
+    // On a busy machine the file before may still hold on to its database.
+    if (tries === TRIES) throw error;
+  }
+}
