@@ -36,18 +36,20 @@ function npm(script: string): void {
   chmodSync(join(clone, "bin/npm"), 0o755);
 }
 
+/** Less than a test may take. */
+const LIMIT_MS = 15_000;
 const lockFile = () => join(clone, ".edgeplane-install.lock");
 
-/** Runs the clone's script; ends it after five seconds, or when it was held longer. */
+/** Runs the clone's script; kills it after `LIMIT_MS`. */
 async function run(
   env: Record<string, string> = {},
   onText: (text: string) => void = () => {},
-  { timeout = 5000, signal }: { timeout?: number; signal?: AbortSignal } = {},
+  { signal }: { signal?: AbortSignal } = {},
 ): Promise<{ code: number | null; text: string; stdout: string }> {
   const path = [join(clone, "bin"), process.env["PATH"]].join(delimiter);
   const child = spawn(process.execPath, [join(clone, "scripts/run.mjs"), "tell"], {
     env: { ...process.env, PATH: path, ...env },
-    timeout,
+    timeout: LIMIT_MS,
     killSignal: "SIGKILL",
     ...(signal === undefined ? {} : { signal }),
   });
@@ -108,7 +110,6 @@ function heldAt(end: string): { env: Record<string, string>; isHeld: () => boole
   return { env, isHeld: () => existsSync(judged), goOn: () => writeFileSync(goOn, "") };
 }
 let holds = 0;
-const HELD_MS = 15_000;
 const LOCK = "\\.lock$";
 /** Whatever lies beside the lock while one that is left over is replaced, but for the file that replaces it. */
 const BESIDE_LOCK = "\\.lock\\.(removal|[0-9a-f]{16})$";
@@ -134,15 +135,15 @@ test("nor where a start was killed just then, and two find what it left", async 
   const log = (): string => (existsSync(join(clone, "npm.log")) ? readFileSync(join(clone, "npm.log"), "utf8") : "");
   const killed = heldAt(LOCK);
   const kill = new AbortController();
-  const third = run(killed.env, undefined, { timeout: HELD_MS, signal: kill.signal });
+  const third = run(killed.env, undefined, { signal: kill.signal });
   await expect.poll(killed.isHeld).toBe(true);
   kill.abort();
   await third;
   const [one, other] = [heldAt(BESIDE_LOCK), heldAt(LOCK)];
-  const first = run(one.env, undefined, { timeout: HELD_MS });
+  const first = run(one.env);
   await expect.poll(one.isHeld).toBe(true);
   let said = "";
-  const second = run(other.env, (text) => (said += text), { timeout: HELD_MS });
+  const second = run(other.env, (text) => (said += text));
   await expect.poll(() => other.isHeld() || said.includes("waiting for it")).toBe(true);
   one.goOn();
   await expect.poll(log).toContain("began");
