@@ -15,7 +15,7 @@ const REMAINING_MS = 15_000;
 export function holdLease(session: string): void {
   held.add(session);
   if (vi.isMockFunction(Reflect.get(PoolSession.prototype, "check"))) return;
-  const check = Reflect.get(PoolSession.prototype, "check") as Check;
+  const check = Reflect.get(PoolSession.prototype, "check");
   vi.spyOn(PoolSession.prototype, "check").mockImplementation(async function (
     this: PoolSession,
     ...asked: Parameters<Check>

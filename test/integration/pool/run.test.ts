@@ -147,7 +147,7 @@ test("without room it stops consuming a Kafka and leaves its group", async () =>
   const stated = edge.messages
     .slice(before)
     .flatMap((message) => (message.type === "room" ? message.lanes.flatMap(({ models }) => models) : []));
-  expect(stated).toContainEqual(expect.objectContaining({ model: ref.model, room: 0, startNow: 0 }));
+  expect(stated).toContainEqual(expect.objectContaining({ model: "local/single", room: 0, startNow: 0 }));
   for (const one of all.slice(1)) edge.cancel(one);
   run.letEnd();
   const next = edge.submit(ref, { do: "x" });
