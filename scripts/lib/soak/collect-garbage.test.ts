@@ -50,7 +50,21 @@ test("collects each time, over one session; says so when nobody is there", async
     const exited = once(child, "exit");
     child.kill();
     await exited;
-    await expect(collector.collect()).rejects.toThrow();
+    const hasty = createGarbageCollector([port], 1);
+    await expect(hasty.collect()).rejects.toThrow(`the inspector on port ${port} did not collect garbage within 1 ms`);
+  } finally {
+    collector.close();
+    child.kill();
+  }
+});
+
+test("waits for an inspector that does not answer yet", async () => {
+  const port = await freePort(0);
+  const collector = createGarbageCollector([port]);
+  const collected = collector.collect();
+  const child = spawn(process.execPath, [`--inspect=127.0.0.1:${port}`, "-e", PROGRAM]);
+  try {
+    await collected;
   } finally {
     collector.close();
     child.kill();
