@@ -98,14 +98,19 @@ export async function soak(options: SoakOptions): Promise<SoakReport | null> {
   let completed = 0;
   const beganAt = performance.now();
   try {
+    let [at, takenAt] = [beganAt, beganAt];
     for (let index = 1; ; index += 1) {
-      await sleep(beganAt + index * SAMPLE_MS - performance.now(), undefined, { signal }).catch(() => {});
+      // A collection that waited for a stalled machine puts off what comes next: a moment's operations are no sample.
+      at = Math.max(at + SAMPLE_MS, performance.now() + SAMPLE_MS / 2);
+      await sleep(at - performance.now(), undefined, { signal }).catch(() => {});
       if (signal.aborted) break;
       const took = traffic.take();
+      const lengthMs = performance.now() - takenAt;
+      takenAt += lengthMs;
       const uncollected = watch(stack);
       await garbage.collect();
-      const sample = { ...latencyOf(took), uncollected, held: watch(stack), disk: diskOf(options.stateDir) };
-      say(lineOf(index * SAMPLE_MS, sample, traffic.failed, index > warmUps));
+      const sample = { ...latencyOf(took, lengthMs), uncollected, held: watch(stack), disk: diskOf(options.stateDir) };
+      say(lineOf(at - beganAt, sample, traffic.failed, index > warmUps));
       completed += took.length;
       if (index <= warmUps) continue;
       samples.push(sample);
@@ -161,10 +166,10 @@ function tally(took: readonly Took[]): Omit<Latency<never>, "of"> {
   return { count: times.length, p50Ms: quantile(times, 0.5), p99Ms: quantile(times, 0.99) };
 }
 
-function latencyOf(took: readonly Took[]): Pick<Sample, "perSecond" | "p50Ms" | "p99Ms"> {
+function latencyOf(took: readonly Took[], lengthMs: number): Pick<Sample, "perSecond" | "p50Ms" | "p99Ms"> {
   const times = took.map(({ ms }) => ms);
   return {
-    perSecond: (took.length / SAMPLE_MS) * 1000,
+    perSecond: (took.length / lengthMs) * 1000,
     p50Ms: quantile(times, 0.5),
     p99Ms: quantile(times, 0.99),
   };
