@@ -150,6 +150,62 @@ describe("reserving", () => {
   });
 });
 
+describe("a refusal", () => {
+  const both = [charge("full", "w", fixed(10), 8), charge("other", "w", fixed(10), 8)];
+
+  /** Two subjects, of which one is full; the other's answers wait. */
+  function hanging(isAnswered = true) {
+    const books = new Map(["full", "other"].map((name) => [name, createBook({ buckets: [], slots: [] })]));
+    const bookOf = (subject: string): Book => books.get(subject) ?? createBook({ buckets: [], slots: [] });
+    const open = Promise.withResolvers<void>();
+    const store: AllowanceStore = {
+      async take(subject, groups) {
+        const answers = bookOf(subject).take(groups, START);
+        if (subject === "other") await open.promise;
+        if (subject === "other" && !isAnswered) throw new Error("the answer was lost");
+        return answers;
+      },
+      settle: async (subject, settlements) => void bookOf(subject).settle(settlements, START),
+    };
+    const ask = { bucket: "w", spec: fixed(10), need: 8, want: 0, held: false };
+    bookOf("full").take([{ id: "before", expiresAt: START + 60_000, asks: [ask] }], START);
+    const works: Promise<void>[] = [];
+    const options = { refusedMs: 1, behind: (work: Promise<void>) => void works.push(work) };
+    const allowances = createAllowances(store, () => START, options);
+    const left = (subject: string): number => {
+      const [answer] = bookOf(subject).take([{ id: "left", expiresAt: START, asks: [{ ...ask, need: 0 }] }], START);
+      return answer?.ok === true ? (answer.leases[0]?.remaining ?? -1) : -1;
+    };
+    return { allowances, works, open, left };
+  }
+
+  it("waits for no other subject, which has back behind it what it gave", async () => {
+    const { allowances, works, open, left } = hanging();
+    const decision = await allowances.reserve("r", START + 60_000, both);
+    expect(decision).toMatchObject({ ok: false, by: 0, retryAfterMs: 60_000 });
+    expect([works.length, left("other")]).toEqual([1, 2]);
+    open.resolve();
+    await Promise.all(works);
+    expect([left("full"), left("other")]).toEqual([2, 10]);
+  });
+
+  it("is told where another subject fails, and nobody is charged for it", async () => {
+    const { allowances, open, left } = hanging(false);
+    open.resolve();
+    const decision = await allowances.reserve("r", START + 60_000, both);
+    expect(decision).toMatchObject({ ok: false, by: 0 });
+    expect(left("full")).toBe(2);
+  });
+
+  it("waits while they are well, so that they have all back before it is told", async () => {
+    const { allowances, works, open, left } = hanging();
+    open.resolve();
+    const decision = await allowances.reserve("r", START + 60_000, both);
+    expect(decision).toMatchObject({ ok: false, by: 0, states: [{ remaining: 2 }, { remaining: 2 }] });
+    expect([works.length, left("other")]).toEqual([0, 10]);
+  });
+});
+
 describe("settling", () => {
   it.each([1, 2, 3, 4, 5, 6, 7, 8])("adds up after random cancels, repeats and lost answers (%i)", async (seed) => {
     const { random, any, reserve, faults, bookOf, clock } = world(seed);

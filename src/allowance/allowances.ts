@@ -2,7 +2,8 @@
  * Decides reservations in the isolate. Windows are decided from leases, units that a store has handed to this isolate:
  * while they last, nobody is asked. Otherwise all subjects are asked at once for what is missing, and what one of them
  * gives goes back when another one refuses. An isolate asks for as much more as it used in the last seconds, and gets
- * it only while plenty is left: near the end each request is decided by the store, exactly.
+ * it only while plenty is left: near the end each request is decided by the store, exactly. A refusal waits for no
+ * subject that hangs: what that one gives after all goes back behind the answer.
  */
 import { isMoney } from "../../plugins/kernel/allowance.ts";
 import { createLeasePool, isAskedForEachTime } from "./lease-pool.ts";
@@ -12,10 +13,27 @@ import type { Reservation, Settlement } from "./types.ts";
 /** What one subject is asked for; `indexes` are those of the charges, `own` what of each was leased before. */
 type Asked = { subject: string; indexes: number[]; charges: Charge[]; own: number[]; group: Group };
 type Answered = PromiseSettledResult<GroupAnswer>;
+/** `answers` come one by one, and `done` when all have come, and are undone where they have to be. */
+type Asking = {
+  answers: (Answered | undefined)[];
+  refused: Promise<void>;
+  answered: Promise<void>;
+  done: Promise<void>;
+};
+
+/**
+ * `refusedMs`: how long a refusal waits for the answers of other subjects; left out, until they come. `behind`: keeps
+ * what goes on behind an answer from ending with its request.
+ */
+type AllowanceOptions = { refusedMs?: number; behind?: (work: Promise<void>) => void };
 
 export type Allowances = ReturnType<typeof createAllowances>;
 
-export function createAllowances(store: AllowanceStore, clock: () => number = Date.now) {
+export function createAllowances(
+  store: AllowanceStore,
+  clock: () => number = Date.now,
+  { refusedMs = Infinity, behind = () => {} }: AllowanceOptions = {},
+) {
   const pool = createLeasePool();
 
   /** Nobody need be asked about what is larger than its limit. */
@@ -48,18 +66,48 @@ export function createAllowances(store: AllowanceStore, clock: () => number = Da
     });
   }
 
+  /** Asks all of them at once. Once one refuses, or fails, the others' gifts go back as they come. */
+  function askAll(asked: readonly Asked[]): Asking {
+    const answers = asked.map((): Answered | undefined => undefined);
+    const refused = Promise.withResolvers<void>();
+    const answered = Promise.withResolvers<void>();
+    const isOver = Promise.withResolvers<boolean>();
+    const all = asked.map(async (one, index) => {
+      const [answer] = await Promise.allSettled([ask(store, one)]);
+      answers[index] = answer;
+      if (answer.status === "rejected" || !answer.value.ok) isOver.resolve(true);
+      if (isRefusal(answer)) refused.resolve();
+      if (!answers.includes(undefined)) {
+        isOver.resolve(false);
+        answered.resolve();
+      }
+      if (await isOver.promise) await undo(one, answer);
+    });
+    return { answers, refused: refused.promise, answered: answered.promise, done: Promise.all(all).then(() => {}) };
+  }
+
+  /** What is known when all have answered, or so long after one has refused. */
+  async function answersOf(asked: readonly Asked[]): Promise<readonly (Answered | undefined)[]> {
+    const { answers, refused, answered, done } = askAll(asked);
+    if (refusedMs < Infinity && (await isFirst(refused, refusedMs, answered))) {
+      behind(done);
+      return [...answers];
+    }
+    await done;
+    return answers;
+  }
+
   async function fromStore(id: string, expiresAt: number, charges: readonly Charge[], now: number): Promise<Decision> {
     const asked = question(id, expiresAt, charges, now);
-    const answers: Answered[] = await Promise.allSettled(asked.map(async (one) => ask(store, one)));
-    if (answers.some((answer) => answer.status === "rejected" || !answer.value.ok)) await undo(asked, answers);
-    const failed = answers.find((answer) => answer.status === "rejected");
-    if (failed !== undefined) throw failed.reason;
+    const answers = await answersOf(asked);
+    const failed = answers.find((answer) => answer?.status === "rejected");
+    if (failed !== undefined && !answers.some(isRefusal)) throw failed.reason;
     const states: BucketState[] = charges.map(() => ({ remaining: 0, resetMs: 0 }));
     const at: number[] = charges.map(() => 0);
     let refusal: { by: number; retryAfterMs: number | null } | null = null;
     for (const [index, answer] of answers.entries()) {
       const one = asked[index];
-      if (one === undefined || answer.status === "rejected") continue;
+      if (one === undefined || answer?.status !== "fulfilled") continue;
       note(one, answer.value, states, at);
       if (answer.value.ok) continue;
       const { by, retryAfterMs } = answer.value;
@@ -83,21 +131,18 @@ export function createAllowances(store: AllowanceStore, clock: () => number = Da
     return { ok: true, reservation: reservationOf(id, expiresAt, charges, at), states };
   }
 
-  /** What subjects gave for a request that another one refuses, or did not answer for, goes back. */
-  async function undo(asked: readonly Asked[], answers: readonly Answered[]): Promise<void> {
-    await Promise.allSettled(
-      asked.map(async ({ subject, charges, own, group }, index) => {
-        for (const [place, charge] of charges.entries()) pool.putBack(charge, own[place] ?? 0, clock());
-        const answer = answers[index];
-        if (answer?.status === "fulfilled" && !answer.value.ok) return;
-        // Of an answer that was lost, what is held goes back, all of it that is money, and the rest counts as used.
-        const leases = answer?.status === "fulfilled" && answer.value.ok ? answer.value.leases : [];
-        const back = group.asks.flatMap((ask, place) =>
-          giftOf(ask, leases[place]?.granted ?? (isMoney(ask.spec) ? ask.need : 0), leases[place]?.at ?? 0),
-        );
-        await store.settle(subject, [{ id: group.id, expiresAt: group.expiresAt, back, slots: slotsOf(charges) }]);
-      }),
+  /** What a subject gave for a request that another one refuses, or did not answer for, goes back. */
+  async function undo({ subject, charges, own, group }: Asked, answer: Answered): Promise<void> {
+    for (const [place, charge] of charges.entries()) pool.putBack(charge, own[place] ?? 0, clock());
+    if (isRefusal(answer)) return;
+    // Of an answer that was lost, what is held goes back, all of it that is money, and the rest counts as used.
+    const leases = answer.status === "fulfilled" && answer.value.ok ? answer.value.leases : [];
+    const back = group.asks.flatMap((one, place) =>
+      giftOf(one, leases[place]?.granted ?? (isMoney(one.spec) ? one.need : 0), leases[place]?.at ?? 0),
     );
+    const settlement = { id: group.id, expiresAt: group.expiresAt, back, slots: slotsOf(charges) };
+    // What the store can't be told it gives back by itself, when the reservation is over.
+    await Promise.allSettled([store.settle(subject, [settlement])]);
   }
 
   function noteRefusal({ charges, group }: Asked, answer: Extract<GroupAnswer, { ok: false }>, now: number): void {
@@ -139,6 +184,23 @@ export function createAllowances(store: AllowanceStore, clock: () => number = Da
       await Promise.all([...bySubject].map(async ([subject, own]) => store.settle(subject, own)));
     },
   };
+}
+
+function isRefusal(answer: Answered | undefined): boolean {
+  return answer?.status === "fulfilled" && !answer.value.ok;
+}
+
+/**
+ * Whether `ms` pass from when `begun` resolves until `other` does. The timer isn't cleared: src/object-timers.ts tells
+ * why.
+ */
+async function isFirst(begun: Promise<void>, ms: number, other: Promise<void>): Promise<boolean> {
+  const isOver = async (): Promise<boolean> => {
+    await begun;
+    await new Promise<void>((resolve) => void setTimeout(resolve, ms));
+    return true;
+  };
+  return Promise.race([isOver(), other.then(() => false)]);
 }
 
 async function ask(store: AllowanceStore, { subject, group }: Asked): Promise<GroupAnswer> {

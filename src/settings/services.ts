@@ -1,4 +1,5 @@
 /** The services that plugins may have, made of the bindings. */
+import { waitUntil } from "cloudflare:workers";
 import type { Services } from "../../plugins/kernel/services.ts";
 import { auditService } from "../audit/current.ts";
 import { allowanceService } from "../allowance/isolate-service.ts";
@@ -19,7 +20,7 @@ export function createServices(env: Env): Services {
     keys: createKeyDirectory(env),
     accounts: createAccountDirectory(env.DB),
     artifacts: createArtifacts(env.BLOBS),
-    allowance: allowanceService(env),
+    allowance: allowanceService(env, (work) => waitUntil(work)),
     budgets: createBudgetDirectory(env.DB),
     lanes: createLaneService(env),
     models: createModelService(env),

@@ -45,8 +45,16 @@ it("tells by how much an estimate was wrong, so that both add up to what is know
   const row = ended({ state: "canceled", usage: [{ ...entry, ...estimate, flags: ["estimated"] }, told] });
   const records = recordsOf(row);
   expect(records).toMatchObject([
-    { id: "p.1", gpuUs: 3_000_000, costNano: 3_000_000, flags: ["estimated"] },
-    { id: "p.1.correction", gpuUs: -1_000_000, runMs: -1000, queuedMs: 1, costNano: -1_000_000, flags: ["correction"] },
+    { id: "p.1", device: "unknown", gpuUs: 3_000_000, costNano: 3_000_000, flags: ["estimated"] },
+    {
+      id: "p.1.correction",
+      device: "unknown",
+      gpuUs: -1_000_000,
+      runMs: -1000,
+      queuedMs: 1,
+      costNano: -1_000_000,
+      flags: ["correction"],
+    },
   ]);
 });
 

@@ -14,7 +14,10 @@ export function usageRecords(row: Row, ns: ReadonlySet<number>): NumberedRecord[
     .toSorted((a, b) => a.n - b.n);
 }
 
-/** Of a correction: by how much it differs from the estimate that it stands in place of. */
+/**
+ * Of a correction: by how much it differs from the estimate that it stands in place of. It counts on the device that
+ * the estimate named, whichever its pool tells: on another one it would take back what was never counted there.
+ */
 function recordOf(row: Row, entry: UsageEntry): AttemptRecord {
   const { fixed } = row;
   const { attempt, outcome, at, device, units = {}, replaces, flags = [] } = entry;
@@ -30,7 +33,7 @@ function recordOf(row: Row, entry: UsageEntry): AttemptRecord {
     at,
     account: row.accountId,
     deployment: fixed.deployment,
-    device,
+    device: replaces?.device ?? device,
     gpuUs: less("gpuUs"),
     flags,
     prediction: row.id,

@@ -124,6 +124,25 @@ const added = (all: readonly Truth[]): Truth =>
     nothing,
   );
 
+/** The same of each device: an attempt stays on the one that it was first told of. */
+function deviceTimeOf(rows: readonly Row[]): Record<string, number> {
+  const times: Record<string, number> = {};
+  for (const { usage = [] } of rows)
+    for (const entries of Map.groupBy(usage, ({ attempt }) => attempt).values()) {
+      const device = entries[0]?.device ?? "";
+      times[device] = (times[device] ?? 0) + (entries.at(-1)?.gpuUs ?? 0);
+    }
+  return times;
+}
+
+function summedByDevice(sql: Sql): Record<string, number> {
+  const asked = { from: 0, to: START + 86_400_000 * 3, by: "month", group: ["device"], where: {} } as const;
+  const times: Record<string, number> = {};
+  for (const { device, gpuUs } of queryUsage(sql, { ...asked, limit: 1000, after: null }).groups)
+    times[device ?? ""] = (times[device ?? ""] ?? 0) + gpuUs;
+  return times;
+}
+
 function summed(sql: Sql, by: "hour" | "day" | "month", group: readonly ("device" | "model")[]): Truth {
   const to = START + 86_400_000 * 3;
   const asked = { from: 0, to, by, group, where: {}, limit: 1000, after: null };
@@ -157,6 +176,7 @@ it("are what the attempts came to, however pools were lost, came back and told",
       const truth = added(ended.map(truthOf));
       for (const by of ["hour", "day", "month"] as const)
         for (const group of [[], ["device", "model"]] as const) expect(summed(own, by, group)).toEqual(truth);
+      expect(summedByDevice(own)).toEqual(deviceTimeOf(ended));
       // All accounts together keep no units.
       expect(summed(all, "day", ["model"])).toEqual({ ...truth, n: 0 });
     }),
