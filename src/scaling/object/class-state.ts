@@ -22,6 +22,8 @@ const EVERY_S = 1;
 const NEEDLESS_S = 30;
 /** What bringing one model back takes, where it isn't known. */
 const BRING_BACK_S = 30;
+/** From the word that a machine is to leave until its provider has ended it, in which it costs still. */
+const RETURN_S = 10;
 /** What is handed to a pool is seen neither waiting nor running for a moment: a shorter silence is no end. */
 const HANDOVER_S = 5;
 
@@ -158,7 +160,9 @@ export class ClassState {
   #machine(machine: Machine, look: Look, bootS: number): ClassMachine {
     const { models, unfit, running, runningS } = look.onMachine(machine);
     const kind = { billingS: machine.billingIncrementS, bootS };
-    const aheadS = leavesAheadS(running, runningS / Math.max(1, running), kind);
+    // Where an increment costs more than a boot, none is begun only for its return.
+    const returnS = kind.billingS > bootS ? RETURN_S : 0;
+    const aheadS = returnS + leavesAheadS(running, runningS / Math.max(1, running), kind);
     const isThere = machine.state === "ready" || machine.state === "connected";
     return {
       id: machine.id,
