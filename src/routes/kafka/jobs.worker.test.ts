@@ -77,7 +77,7 @@ it("gives a pool the oldest that it has room for, granted, and counts the starts
 it("gives nothing to a pool without room for what waits, and answers at once", async () => {
   const { pool } = await queue("other-model", 1);
   // It may wait for longer than this test may take.
-  const polled = await poll(pool, "other-model", [["acme/another", VERSION, 3, 3]], pool.session, 60_000);
+  const polled = await poll(pool, "other-model", [["acme/another", VERSION, 3, 3]], pool.session, 300_000);
   expect(polled.body).toEqual([]);
 });
 

@@ -246,7 +246,7 @@ describe("an evil plugin", () => {
     ],
   ];
 
-  it("refuses what it guards, and its owner sees so; nobody else notices", { timeout: 60_000 }, async () => {
+  it("refuses what it guards, and its owner sees so; nobody else notices", { timeout: 120_000 }, async () => {
     const other = await anOwner();
     const neighbour = (await other.push(pluginFiles("loud", { screenInput: shouts }))).version;
     const asked = evil.map(async ([what, hook]) => {

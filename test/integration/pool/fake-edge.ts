@@ -52,6 +52,8 @@ const RoomsSchema = z.array(z.tuple([z.string(), z.string(), z.number(), z.numbe
 
 /** Only what never comes about takes this long; as long as polls of vitest.config.ts. */
 const GIVE_UP_MS = 15_000;
+/** How much longer a wait takes on a machine that stands still again and again. */
+const STALLS_MS = 30_000;
 /** What a time goes through: this edge, its pool, a model process. */
 export const PROCESSES = 3;
 
@@ -329,13 +331,14 @@ export async function startFakeEdge(
       if (log !== undefined) core.tell({ type: "log", log });
     },
     /**
-     * Resolves when `condition` holds; rejects after `limitMs`, for which the machine ran. Looked at on every change
-     * and now and then.
+     * Resolves when `condition` holds; rejects after `limitMs`, for which the machine ran, or 30 s later. Looked at on
+     * every change and now and then.
      */
     async until(condition: () => boolean, limitMs = GIVE_UP_MS, what = condition.toString()): Promise<void> {
       using watch = startStopwatch(PROCESSES);
+      const giveUpAt = Date.now() + limitMs + STALLS_MS;
       while (!condition()) {
-        if (watch.ms() > limitMs) throw new Error(`not within ${limitMs} ms: ${what}`);
+        if (watch.ms() > limitMs || Date.now() > giveUpAt) throw new Error(`not within ${limitMs} ms: ${what}`);
         await new Promise<void>((resolve) => {
           const done = (): void => {
             clearTimeout(timer);
