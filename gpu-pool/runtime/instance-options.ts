@@ -12,7 +12,7 @@ export type InstanceEvents = Pick<
 
 /** Of the instance of this number. */
 export function instanceOptionsOf(
-  { label, model, clock, launch, placer, meter }: RunnerOptions,
+  { label, model, clock, launch, placer, meter, onRoom }: RunnerOptions,
   { onLoaded, ...events }: InstanceEvents,
 ): (index: number) => InstanceOptions {
   return (index) => ({
@@ -28,8 +28,11 @@ export function instanceOptionsOf(
     name: `${label}#${index}`,
     slots: model.slotsPerInstance,
     clock,
-    onLife: (instance) =>
-      meter.lives({ name: instance.name, model: model.manifest, devices: instance.devices }, instance.phase),
+    onLife(instance) {
+      meter.lives({ name: instance.name, model: model.manifest, devices: instance.devices }, instance.phase);
+      // What it would have taken it takes no more.
+      if (instance.placement === "leaving") onRoom();
+    },
     async launch(instance, kind) {
       instance.launchedWith = launchKey(model);
       const prepared = await launch(instance.name, kind);

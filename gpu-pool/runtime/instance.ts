@@ -145,12 +145,14 @@ export class Instance {
     };
   }
 
+  /** It is loaded, and stays. */
   get #isWarm(): boolean {
-    return this.state === "ready" || this.state === "busy";
+    return this.#state !== "stopped" && (this.state === "ready" || this.state === "busy");
   }
 
   #isOut(nowMs: number): boolean {
-    return this.#state === "looping" || (this.#state === "broken" && nowMs < this.#retryAtMs);
+    if (this.#state === "looping" || this.placement === "leaving") return true;
+    return this.#state === "broken" && nowMs < this.#retryAtMs;
   }
 
   get freeSlots(): number {

@@ -50,7 +50,7 @@ export class Instances {
 
   /** One of them takes work, or will when it is done with what it does. */
   get ready(): boolean {
-    return this.all.some(({ state }) => state === "ready" || state === "busy");
+    return this.placed.some(({ state }) => state === "ready" || state === "busy");
   }
 
   /** None has a place, as one could not be set up. */

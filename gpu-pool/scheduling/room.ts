@@ -25,7 +25,7 @@ export type Place = {
   free: number;
   /** For how long each batch runs that is under way, in milliseconds. */
   runningForMs: readonly number[];
-  /** `cold`: it starts when it is needed. `out`: it can't be set up now. */
+  /** `cold`: it starts when it is needed. `out`: it can't be set up now, or is leaving. */
   state: "warm" | "cold" | "out";
 };
 

@@ -65,6 +65,11 @@ export class ContendedHost {
     return this.#rooms().get(model) ?? 0;
   }
 
+  /** How many of its predictions lie with the pool. */
+  heldOf(model: string): number {
+    return this.#served.get(model)?.runner.held ?? 0;
+  }
+
   /** How many processes of it have a place. */
   placesOf(model: string): number {
     return this.#served.get(model)?.runner.instances.placed.length ?? 0;

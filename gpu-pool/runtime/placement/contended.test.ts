@@ -105,3 +105,22 @@ test("a model without a process keeps its first request, however taken the cards
   await until(() => asked?.endedAtMs !== null, 150, ["slow", "steady"]);
   expect(asked?.handedBack).toBe(0);
 });
+
+test("a process that was told to leave is no room: what comes while it still runs waits until it is gone", async () => {
+  const { clock, pass } = createSteppedClock();
+  const host = new ContendedHost(clock, 1, { one: { loadMs: 500, runMs: 600 } });
+  host.submit("first", "one");
+  await pass(700);
+  expect(host.roomOf("one")).toBe(1);
+  host.end("one");
+  expect(host.roomOf("one")).toBe(0);
+  await pass(20);
+  host.submit("second", "one");
+  await pass(100);
+  expect(host.heldOf("one")).toBe(1);
+  await pass(5000);
+  expect(host.asked.map(({ endedAtMs, handedBack }) => [endedAtMs !== null, handedBack])).toEqual([
+    [true, 0],
+    [true, 0],
+  ]);
+});
