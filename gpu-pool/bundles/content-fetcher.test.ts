@@ -231,7 +231,7 @@ test("what came in part of a model that went counts, and goes first; what a pool
   expect(await readdir(join(root, "partial"))).toEqual([b.id, c.id].toSorted());
   // What is fetched is the older one of the two.
   await utimes(one.contents.partialOf(b), 4_000_000_000, 4_000_000_000);
-  await pool(root, 2 * a.bytes + 1024 * 1024).ensure([d]);
+  await pool(root, 3 * a.bytes + 1024 * 1024).ensure([d]);
   open();
   await fetching;
   expect(await readdir(join(root, "partial"))).toEqual([]);
@@ -268,6 +268,27 @@ test("what a pool brings for one model has its room, and keeps what has come, un
   await expect(fetching).rejects.toBeInstanceOf(FetchProblem);
   await one.ensure([c]);
   expect(await one.contents.has(c)).toBe(true);
+});
+
+test("what the pools of a host bring has its room together: one that was killed takes none, nor the same twice", async () => {
+  const files = ["a", "b", "c"].map((name) => only(contentsOf({ [name]: large() })));
+  const [a, b, c] = files as [Content, Content, Content];
+  let open = (): void => {};
+  pushed.gates.set(a.id, new Promise((resolve) => (open = resolve)));
+  const [one, other] = [pool(), pool(root, a.bytes + b.bytes)];
+  const fetching = one.ensure([a]);
+  await expect.poll(() => pushed.asked.length).toBe(1);
+  await expect(other.ensure([b, c])).rejects.toBeInstanceOf(NoSpace);
+  const same = other.ensure([a, b]);
+  await expect.poll(async () => other.contents.has(b)).toBe(true);
+  open();
+  await Promise.all([fetching, same]);
+  // What a pool leaves that is killed.
+  await writeFile(join(root, "coming", "0123456789abcdef"), `${"0".repeat(64)} ${MANY}\n`);
+  await other.ensure([c]);
+  expect(await other.contents.has(c)).toBe(true);
+  expect(await readdir(join(root, "coming"))).toEqual([]);
+  expect((await readdir(join(root, "locks"))).filter((name) => name.startsWith("coming"))).toEqual([]);
 });
 
 test("of many large files only some are open at a time", async () => {

@@ -64,7 +64,11 @@ export class ContentFetcher {
     if (missing.length === 0) return;
     const { budgetBytes, budgetFlag = "--bundles-bytes" } = this.#options;
     await mkdir(this.contents.root, { recursive: true });
-    if (!(await this.contents.withRoom(budgetBytes, missing, async () => this.#bring(missing, fetching))))
+    const bring = async (): Promise<void> => this.#bring(missing, fetching);
+    const fits = await this.contents.withRoom(budgetBytes, missing, bring).catch((error: unknown) => {
+      throw asNoSpace(error);
+    });
+    if (!fits)
       throw new NoSpace(`${sum(missing)} bytes more are wanted than ${budgetFlag} (${budgetBytes}) has room for`);
   }
 

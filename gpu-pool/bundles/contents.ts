@@ -3,6 +3,7 @@
  *
  *     ROOT/contents/ab/ID     a file that is whole; nobody writes to it
  *     ROOT/partial/ID         one that comes; of one with several chunks, ID.json beside it says which it should have
+ *     ROOT/coming/…           what each pool brings now (coming.ts)
  *     ROOT/locks/…            held by who fetches a file, or takes files away
  *     ROOT/folders/POOL/…     the folders of that pool's models; large files in them are links to contents
  *
@@ -17,6 +18,8 @@ import { join } from "node:path";
 import { chunkBytes } from "../../src/contract/bundle.ts";
 import type { BundleFile } from "../../src/contract/bundle.ts";
 import { tryLock, withLock } from "../runtime/host-lock.ts";
+import { Coming } from "./coming.ts";
+import type { Comer } from "./coming.ts";
 
 /** Of `ID`s: the chunk's own name where there is one, else the SHA-256 of the names; by reference, see `ownId`. */
 export type Content = { id: string; bytes: number; chunks: readonly string[] };
@@ -53,11 +56,11 @@ const sha256Of = (text: string): string => createHash("sha256").update(text).dig
 
 export class Contents {
   readonly root: string;
-  /** What this pool brings now: all of it counts before it has come. */
-  readonly #coming = new Set<readonly Content[]>();
+  readonly #coming: Coming;
 
   constructor(root: string) {
     this.root = root;
+    this.#coming = new Coming(root);
   }
 
   pathOf({ id }: Pick<Content, "id">): string {
@@ -115,28 +118,27 @@ export class Contents {
   }
 
   /**
-   * Brings those that are missing, if they fit into the budget beside all else that this pool brings; whether they do.
-   * Takes away for them what came in part and nobody fetches, and then what no model's folder has, each time what was
-   * used longest ago first.
+   * Brings those that are missing, if they fit into the budget beside all else that the pools of this host bring;
+   * whether they do. Takes away for them what came in part and nobody fetches, and then what no model's folder has, each
+   * time what was used longest ago first.
    */
   async withRoom(budgetBytes: number, missing: readonly Content[], bring: () => Promise<void>): Promise<boolean> {
-    const fits = await withLock(
+    const end = await withLock(
       this.lockOf("collect"),
       () => {},
       async () => {
         await this.#dropStale();
-        const isRoom = await this.#makeRoom(budgetBytes, [...this.#coming, missing].flat());
-        if (isRoom) this.#coming.add(missing);
-        return isRoom;
+        const isRoom = await this.#makeRoom(budgetBytes, [...(await this.#coming.all()), ...missing]);
+        return isRoom ? this.#coming.begin(missing) : null;
       },
     );
-    if (!fits) return false;
-    await bring().finally(() => this.#coming.delete(missing));
+    if (end === null) return false;
+    await bring().finally(end);
     return true;
   }
 
   /** Whether all that come fit, after what had to go. */
-  async #makeRoom(budgetBytes: number, all: readonly Content[]): Promise<boolean> {
+  async #makeRoom(budgetBytes: number, all: readonly Comer[]): Promise<boolean> {
     const wanted = new Map(all.map((content) => [content.id, content]));
     const [partial, whole] = [await this.#partial(wanted), await this.#all()];
     const there = new Set(whole.map(({ id }) => id));
@@ -164,7 +166,7 @@ export class Contents {
   }
 
   /** What came in part of others than these: a pool that was killed, or whose model went, leaves it. */
-  async #partial(except: ReadonlyMap<string, Content>): Promise<(Found & { isFree: boolean })[]> {
+  async #partial(except: ReadonlyMap<string, Comer>): Promise<(Found & { isFree: boolean })[]> {
     const names = await readdir(join(this.root, "partial")).catch(() => []);
     const others = names.filter((name) => ID.test(name) && !except.has(name));
     const found = await Promise.all(
