@@ -22,8 +22,8 @@ const WAY_MS = 10;
 const SWEEP_MS = 200;
 const AHEAD_BATCHES = 32;
 
-/** Of a model: how long a process loads, and a prediction runs. */
-export type Times = { loadMs: number; runMs: number };
+/** Of a model: how long a process loads, and a prediction runs; `hint`: its author says what it takes (default: yes). */
+export type Times = { loadMs: number; runMs: number; hint?: boolean };
 /** One prediction at the edge. `endedAtMs`: null until it has run. */
 export type Asked = { account: string; model: string; atMs: number; endedAtMs: number | null; handedBack: number };
 
@@ -107,7 +107,7 @@ export class ContendedHost {
     });
   }
 
-  #runner(name: string, { loadMs, runMs }: Times): ModelRunner {
+  #runner(name: string, { loadMs, runMs, hint = true }: Times): ModelRunner {
     const launch = {
       ...{ python: "python3", modelDir: "", childPath: "", childModule: "m", slots: 1, scratchDir: "", jail: null },
       ...{ setupTimeoutMs: 60_000, silenceMs: 60_000, progressMs: null, healthEveryMs: 60_000 },
@@ -116,7 +116,7 @@ export class ContendedHost {
     const devices = { report: { cuda: this.#cards }, refusalOf: () => null } as unknown as DeviceWatch;
     const nothing = (): void => {};
     const runner: ModelRunner = new ModelRunner({
-      ...{ label: name, model: modelOf(name), placer: this.#placer, clock: this.#clock },
+      ...{ label: name, model: modelOf(name, hint), placer: this.#placer, clock: this.#clock },
       ...{ devices, report: this.#report() as Reporter },
       ...{ meter: { lives: nothing, begin: nothing, off: nothing }, launch: async () => launch },
       ...{ prepare: () => null, cancelGraceMs: 1000, aheadBatches: AHEAD_BATCHES, shortage: () => null },
@@ -217,13 +217,13 @@ export class ContendedHost {
   }
 }
 
-function modelOf(name: string): Model {
+function modelOf(name: string, hint: boolean): Model {
   return {
     ...{ dir: "", notesDir: "", written: [], configuration: {}, cost: null, slotsPerInstance: 1, usesGpu: true },
     files: {} as Model["files"],
     cog: CogYamlSchema.parse({ build: { gpu: true } }),
     manifest: ManifestSchema.parse({ owner: "local", name, version: "0".repeat(64), schema: {} }),
     batching: { maxBatchSize: 1, maxQueueDelayMs: 0 },
-    placement: { count: null, devices: null, devicesPerInstance: 1, memoryHint: CARD_BYTES, pinned: false },
+    placement: { count: null, devices: null, devicesPerInstance: 1, memoryHint: hint ? CARD_BYTES : null, pinned: false },
   };
 }

@@ -124,3 +124,16 @@ test("a process that was told to leave is no room: what comes while it still run
     [true, 0],
   ]);
 });
+
+test("of a model whose memory nobody knows one process is room until it is measured, then as many as there are cards", async () => {
+  const { clock, pass } = createSteppedClock();
+  const host = new ContendedHost(clock, 3, { guess: { loadMs: 2000, runMs: 60_000, hint: false } });
+  await pass(20);
+  expect(host.roomOf("guess")).toBe(1);
+  host.flood("first", "guess", 5);
+  await pass(1500);
+  expect([host.heldOf("guess"), host.roomOf("guess"), host.placesOf("guess")]).toEqual([1, 0, 1]);
+  await pass(1500);
+  expect(host.placesOf("guess")).toBe(3);
+  expect(host.heldOf("guess")).toBeGreaterThanOrEqual(3);
+});

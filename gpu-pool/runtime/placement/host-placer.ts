@@ -54,6 +54,8 @@ export class HostPlacer {
   add(placeable: Placeable): void {
     const memory = new MemoryEstimate(placeable.memoryHint);
     this.#known.set(placeable, { placeable, memory, wantedSinceMs: null });
+    // Its room is told soon: how many places it would get is looked at before.
+    this.changed();
   }
 
   /** It has no instance any more, and wants none. */

@@ -3,20 +3,24 @@
  * it is: what a pool takes because it could have more instances must find them.
  *
  *   nothing speaks against any ── blocked ──▶ none ⇄ so many, as others come and go ── all that it may start ──▶ nothing …
+ *
+ * A model whose memory nobody knows gets one place, and no other before that one is measured.
  */
 import { morePlaces } from "../../scheduling/placement/more-places.ts";
+import { isGuess } from "../../scheduling/placement/plan.ts";
 import type { Host, PlacementModel, Plan } from "../../scheduling/placement/types.ts";
 import type { Placeable } from "./placeable.ts";
 
-/** It wants an instance and gets none now (`isBlocked`), or did; `places`: how many it would get. */
-type Shortage = { isBlocked: boolean; places: number };
+/** It wants an instance and gets none now (`isBlocked`), or did, or `isGuess`; `places`: how many it would get. */
+type Shortage = { isBlocked: boolean; isGuess?: true; places: number };
 
 export class Shortages {
   #known: ReadonlyMap<Placeable, Shortage> = new Map();
+  #isAny = false;
 
   /** Somebody waits for a place, or takes less for want of one. */
   get isAny(): boolean {
-    return this.#known.size > 0;
+    return this.#isAny;
   }
 
   /** It wants an instance more than it can have now. */
@@ -47,7 +51,10 @@ export class Shortages {
       const model = host.models[index];
       if (model === undefined) continue;
       if (blocked.has(model.model)) known.set(placeable, { isBlocked: true, places: 0 });
-      else if (this.#known.has(placeable) && mayTakeMore(placeable, model)) {
+      else if (isGuess(model, host.devices)) {
+        const guess = shortageOfGuess(placeable, host, plan);
+        if (guess !== null) known.set(placeable, guess);
+      } else if (this.#known.has(placeable) && mayTakeMore(placeable, model)) {
         ask ??= morePlaces(host, plan, nowMs);
         const would = ask(model.model);
         if (would.places >= Math.max(1, model.startable)) continue;
@@ -57,8 +64,18 @@ export class Shortages {
     }
     const before = this.#known;
     this.#known = known;
+    this.#isAny = Array.from(known.values()).some((one) => one.isGuess !== true);
     return { isNews: !isSame(before, known), lookAgainInMs };
   }
+}
+
+/** One is loaded and measured, and no other before that is over. Null where it may have no more anyway. */
+function shortageOfGuess({ needs, instances }: Placeable, host: Host, plan: Plan): Shortage | null {
+  const { length: begun } = plan.starts.filter(({ model }) => model === needs.model);
+  const has = host.instances.filter(({ model, state }) => model === needs.model && state !== "leaving").length + begun;
+  const without = instances.filter(({ placement }) => placement === "none").length - begun;
+  const places = has === 0 ? 1 : 0;
+  return without > places ? { isBlocked: false, isGuess: true, places } : null;
 }
 
 /** Whether work may come for an instance of it that has no place, beside others that have one. */

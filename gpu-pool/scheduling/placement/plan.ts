@@ -44,9 +44,7 @@ export function planPlacement(host: Host, nowMs: number): Plan {
 function comersOf({ devices, models, instances }: Host): Comer[] {
   const comers = models.flatMap((model) => {
     const has = instances.filter((one) => one.model === model.model && one.state !== "leaving").length;
-    // Of whose needs nobody knows anything, one at a time is loaded and measured.
-    const isGuess = model.bytes === null && isBounded(model, devices);
-    const more = Math.min(isGuess ? 1 - has : Infinity, model.wanted - has, model.startable);
+    const more = Math.min(isGuess(model, devices) ? 1 - has : Infinity, model.wanted - has, model.startable);
     return Array.from({ length: Math.max(0, more) }, (_, index) => ({ model, isFirst: has === 0 && index === 0 }));
   });
   return comers.sort(
@@ -92,6 +90,11 @@ function place(comer: Comer, host: Host, ledger: Ledger, plan: Plan, nowMs: numb
     ledger.evict(instance);
   }
   ledger.take(devices, bytes);
+}
+
+/** Whether nobody knows anything of what it needs: one at a time is loaded, and measured. */
+export function isGuess(model: PlacementModel, devices: Host["devices"]): boolean {
+  return model.bytes === null && isBounded(model, devices);
 }
 
 function isBounded(model: PlacementModel, devices: Host["devices"]): boolean {
