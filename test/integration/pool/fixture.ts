@@ -63,11 +63,13 @@ export async function startFixture(
       home.remove();
     },
   };
-  await edge
-    .until(() => edge.hellos.length > 0, 60_000, "the pool's hello")
-    .catch((error: unknown) => {
-      throw new Error(`${String(error)}\n${fixture.pool.output()}`);
-    });
+  try {
+    await edge.until(() => edge.hellos.length > 0, 60_000, "the pool's hello");
+  } catch (error) {
+    // Nobody else would end it.
+    await fixture[Symbol.asyncDispose]();
+    throw new Error(`${String(error)}\n${fixture.pool.output()}`, { cause: error });
+  }
   return fixture;
 }
 
