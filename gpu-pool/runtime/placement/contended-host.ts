@@ -224,6 +224,12 @@ function modelOf(name: string, hint: boolean): Model {
     cog: CogYamlSchema.parse({ build: { gpu: true } }),
     manifest: ManifestSchema.parse({ owner: "local", name, version: "0".repeat(64), schema: {} }),
     batching: { maxBatchSize: 1, maxQueueDelayMs: 0 },
-    placement: { count: null, devices: null, devicesPerInstance: 1, memoryHint: hint ? CARD_BYTES : null, pinned: false },
+    placement: {
+      count: null,
+      devices: null,
+      devicesPerInstance: 1,
+      memoryHint: hint ? CARD_BYTES : null,
+      pinned: false,
+    },
   };
 }
