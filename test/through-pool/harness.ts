@@ -40,7 +40,7 @@ export async function startHarness(folders: readonly PoolFolder[], flags: string
     home.remove();
   };
   await edge
-    .until(() => edge.hellos.length > 0, 20_000, "the pool's hello")
+    .until(() => edge.hellos.length > 0, 60_000, "the pool's hello")
     .catch(async (error: unknown) => {
       await close();
       throw new Error(`${String(error)}\n${pool.output()}`);

@@ -79,6 +79,7 @@ export class FakePool {
   static async open(lanes: string[] = ["default"], deviceCount = 0): Promise<FakePool> {
     const { id, token } = await admin("/pool-tokens", { lanes });
     const pool = new FakePool(String(token));
+    holdLease(pool.session);
     if (deviceCount > 0) await pool.#saysHello(String(id), lanes, deviceCount);
     return pool;
   }
@@ -97,6 +98,7 @@ export class FakePool {
 
   /** Claims one prediction for an immediate start; throws when it isn't granted. */
   async claim(id: string): Promise<Grant> {
+    // A test may have restored all mocks meanwhile.
     holdLease(this.session);
     const { body } = await callJson("/pool/v1/claims", {
       key: this.#token,

@@ -43,9 +43,6 @@ export type RunningPool = {
   kill(signal: NodeJS.Signals): Promise<number | null>;
 };
 
-/** After so long without a sign of life a model process of a test's pool is killed. */
-export const SILENCE_MS = 2500;
-
 export function startPool(
   home: PoolHome,
   url: string,
@@ -54,18 +51,7 @@ export function startPool(
   env: Record<string, string> = {},
   main = MAIN,
 ): RunningPool {
-  const args = [
-    "--url",
-    url,
-    "--models",
-    home.models,
-    "--state-dir",
-    home.state,
-    "--metrics-port",
-    "0",
-    "--silence-ms",
-    String(SILENCE_MS),
-  ];
+  const args = ["--url", url, "--models", home.models, "--state-dir", home.state, "--metrics-port", "0"];
   const child = spawn(process.execPath, [main, ...args, ...flags], {
     // Many of the tests' models read and write beside their folders; flags say otherwise where isolation is tested.
     env: {
