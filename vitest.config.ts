@@ -39,15 +39,19 @@ const AT_LENGTH = [
 /** Units that build, install, replay or try orders for seconds: CI runs them, too. */
 const UNITS_AT_LENGTH = [
   "gpu-pool/bridge/main.test.ts",
+  "gpu-pool/delivery/uploads.test.ts",
+  "gpu-pool/describe.test.ts",
   "gpu-pool/layers/layers.test.ts",
   "gpu-pool/runtime/environments/{environments,layers}.test.ts",
   "provider/entry.test.ts",
   "provider/providers/command.test.ts",
+  "scripts/lib/plugin-command/plugin-command.test.ts",
   "scripts/lib/plugin-hosts.test.ts",
   "scripts/lib/usage-sink/sink.test.ts",
   "src/lane/fairness.test.ts",
   "src/ledger/limits.test.ts",
-  "src/scaling/object/{light-traffic,sick-providers}.test.ts",
+  "src/scaling/object/{appetites,light-traffic,sick-providers}.test.ts",
+  "src/webhooks/dispatcher-load.test.ts",
   "scripts/simulate.test.ts",
 ];
 /** Random runs of which `npm test` makes some: CI makes more of them, with another seed. */

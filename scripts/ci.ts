@@ -24,7 +24,7 @@ if (process.argv.includes("--needs")) {
   process.exit(0);
 }
 
-const TEST_LIMIT_MS = 20 * 60_000;
+const TEST_LIMIT_MS = 30 * 60_000;
 
 async function npmTest(): Promise<PartResult> {
   console.log("── npm test");

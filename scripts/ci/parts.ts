@@ -11,7 +11,7 @@ export type Part = {
   /** The programs that must be on the PATH, or the part can't run. */
   needs: readonly string[];
   command: readonly string[];
-  /** How long it may take, with another part beside it unless it measures. */
+  /** Ends a part that hangs: about twice what it takes, with another part beside it, where a core is slow. */
   timeoutMs: number;
   /** Its result is a time, a rate or what memory grows by: nothing may run beside it. */
   measures?: true;
@@ -37,7 +37,7 @@ export const parts: readonly Part[] = [
     engine: null,
     needs: [],
     command: vitest("node", "worker"),
-    timeoutMs: 6 * MINUTE_MS,
+    timeoutMs: 12 * MINUTE_MS,
   },
   {
     name: "parts together",
@@ -45,7 +45,7 @@ export const parts: readonly Part[] = [
     engine: null,
     needs: ["python3"],
     command: vitest("integration"),
-    timeoutMs: 6 * MINUTE_MS,
+    timeoutMs: 12 * MINUTE_MS,
   },
   {
     name: "end to end",
@@ -53,7 +53,7 @@ export const parts: readonly Part[] = [
     engine: null,
     needs: ["python3"],
     command: vitest("e2e"),
-    timeoutMs: 4 * MINUTE_MS,
+    timeoutMs: 8 * MINUTE_MS,
   },
   {
     name: "model process",
@@ -61,7 +61,7 @@ export const parts: readonly Part[] = [
     engine: null,
     needs: ["python3"],
     command: vitest("models"),
-    timeoutMs: 4 * MINUTE_MS,
+    timeoutMs: 8 * MINUTE_MS,
   },
   {
     name: "logs and buckets",
@@ -69,7 +69,7 @@ export const parts: readonly Part[] = [
     engine: null,
     needs: [],
     command: vitest("conformance"),
-    timeoutMs: 2 * MINUTE_MS,
+    timeoutMs: 5 * MINUTE_MS,
   },
   {
     name: "parts together, at length",
@@ -77,7 +77,7 @@ export const parts: readonly Part[] = [
     engine: "time",
     needs: ["python3"],
     command: [...vitest("at-length"), "--exclude", `${UPGRADES}/**`],
-    timeoutMs: 8 * MINUTE_MS,
+    timeoutMs: 16 * MINUTE_MS,
   },
   {
     name: "upgrades",
@@ -85,7 +85,7 @@ export const parts: readonly Part[] = [
     engine: "time",
     needs: ["python3"],
     command: [...vitest("at-length"), UPGRADES],
-    timeoutMs: 6 * MINUTE_MS,
+    timeoutMs: 12 * MINUTE_MS,
   },
   {
     name: "checks",
@@ -93,7 +93,7 @@ export const parts: readonly Part[] = [
     engine: null,
     needs: [],
     command: ["node", "scripts/check.ts"],
-    timeoutMs: 3 * MINUTE_MS,
+    timeoutMs: 6 * MINUTE_MS,
   },
   {
     name: "Python 3.8 (vermin)",
@@ -101,7 +101,7 @@ export const parts: readonly Part[] = [
     engine: "vermin",
     needs: ["vermin"],
     command: ["vermin", "--target=3.8-", "--violations", "--no-tips", "gpu-pool/python"],
-    timeoutMs: MINUTE_MS,
+    timeoutMs: 5 * MINUTE_MS,
   },
   {
     name: "real Kafka and Redis",
@@ -109,7 +109,7 @@ export const parts: readonly Part[] = [
     engine: "Apache Kafka, Redis",
     needs: ["java", "redis-server"],
     command: vitest("engine"),
-    timeoutMs: 15 * MINUTE_MS,
+    timeoutMs: 20 * MINUTE_MS,
   },
   {
     name: "usage as a table of FOCUS",
@@ -117,7 +117,7 @@ export const parts: readonly Part[] = [
     engine: "focus-validator",
     needs: ["focus-validator"],
     command: ["node", "test/focus/check.ts"],
-    timeoutMs: 2 * MINUTE_MS,
+    timeoutMs: 5 * MINUTE_MS,
   },
   {
     name: "the Redis door over a real Valkey",
@@ -125,7 +125,7 @@ export const parts: readonly Part[] = [
     engine: "Valkey",
     needs: ["valkey-server"],
     command: vitest("valkey"),
-    timeoutMs: 4 * MINUTE_MS,
+    timeoutMs: 8 * MINUTE_MS,
   },
   {
     name: "end to end, delivery by Redis",
@@ -133,7 +133,7 @@ export const parts: readonly Part[] = [
     engine: "Redis",
     needs: ["python3", "redis-server"],
     command: vitest("e2e-kv"),
-    timeoutMs: 4 * MINUTE_MS,
+    timeoutMs: 8 * MINUTE_MS,
   },
   {
     name: "fuzzing",
@@ -141,7 +141,7 @@ export const parts: readonly Part[] = [
     engine: "time",
     needs: [],
     command: ["node", "test/fuzz/main.ts", "--inputs", "1000000"],
-    timeoutMs: 6 * MINUTE_MS,
+    timeoutMs: 12 * MINUTE_MS,
   },
   {
     name: "hidden words",
@@ -149,7 +149,7 @@ export const parts: readonly Part[] = [
     engine: "time",
     needs: [],
     command: ["node", "test/unit/content-safety/main.ts", "--evasions", "300000"],
-    timeoutMs: 4 * MINUTE_MS,
+    timeoutMs: 8 * MINUTE_MS,
   },
   {
     name: "environments by uv",
@@ -157,7 +157,7 @@ export const parts: readonly Part[] = [
     engine: "uv",
     needs: ["python3", "uv"],
     command: vitest("environments"),
-    timeoutMs: 2 * MINUTE_MS,
+    timeoutMs: 5 * MINUTE_MS,
   },
   {
     name: "Schemathesis",
@@ -165,7 +165,7 @@ export const parts: readonly Part[] = [
     engine: "Schemathesis",
     needs: ["python3", "st"],
     command: ["node", "test/schemathesis/run.ts"],
-    timeoutMs: 6 * MINUTE_MS,
+    timeoutMs: 12 * MINUTE_MS,
   },
   {
     name: "the edge as a service, and a GPU host in a clean Debian",
@@ -173,7 +173,7 @@ export const parts: readonly Part[] = [
     engine: "debootstrap",
     needs: ["python3", "curl", "debootstrap"],
     command: vitest("self-host"),
-    timeoutMs: 12 * MINUTE_MS,
+    timeoutMs: 24 * MINUTE_MS,
   },
   {
     name: "a deployment by wrangler, to a Cloudflare of ours",
@@ -181,7 +181,7 @@ export const parts: readonly Part[] = [
     engine: "wrangler",
     needs: ["python3"],
     command: vitest("deploy"),
-    timeoutMs: 6 * MINUTE_MS,
+    timeoutMs: 12 * MINUTE_MS,
   },
   {
     name: "what deploy/ holds, statically",
@@ -189,7 +189,7 @@ export const parts: readonly Part[] = [
     engine: "hadolint, shellcheck, Kubernetes' schemas, Caddy, systemd",
     needs: ["hadolint", "shellcheck", "kubernetes-validate", "caddy", "systemd-analyze"],
     command: vitest("deploy-files"),
-    timeoutMs: 3 * MINUTE_MS,
+    timeoutMs: 6 * MINUTE_MS,
   },
   {
     name: "models through the pool",
@@ -197,7 +197,7 @@ export const parts: readonly Part[] = [
     engine: "time",
     needs: ["python3"],
     command: vitest("through-pool"),
-    timeoutMs: 4 * MINUTE_MS,
+    timeoutMs: 8 * MINUTE_MS,
   },
   {
     name: "models that are kept apart",
@@ -205,7 +205,7 @@ export const parts: readonly Part[] = [
     engine: "bubblewrap",
     needs: ["bwrap", "python3"],
     command: vitest("isolation"),
-    timeoutMs: 3 * MINUTE_MS,
+    timeoutMs: 6 * MINUTE_MS,
   },
   {
     name: "model process on every Python here",
@@ -213,7 +213,7 @@ export const parts: readonly Part[] = [
     engine: "Python 3.8",
     needs: ["python3"],
     command: ["node", "test/models/on-every-python.ts"],
-    timeoutMs: 8 * MINUTE_MS,
+    timeoutMs: 16 * MINUTE_MS,
   },
   {
     name: "streams that break off, and memory",
@@ -221,7 +221,7 @@ export const parts: readonly Part[] = [
     engine: "time",
     needs: ["python3"],
     command: vitest("streams"),
-    timeoutMs: 6 * MINUTE_MS,
+    timeoutMs: 12 * MINUTE_MS,
   },
   {
     name: "clients and snippets",
@@ -229,7 +229,7 @@ export const parts: readonly Part[] = [
     engine: "npm and PyPI replicate",
     needs: ["python3", "openssl", "curl"],
     command: vitest("clients"),
-    timeoutMs: 6 * MINUTE_MS,
+    timeoutMs: 12 * MINUTE_MS,
   },
   {
     name: "pages in a browser",
@@ -237,7 +237,7 @@ export const parts: readonly Part[] = [
     engine: "Chromium",
     needs: ["python3", "chromium"],
     command: vitest("browser"),
-    timeoutMs: 3 * MINUTE_MS,
+    timeoutMs: 6 * MINUTE_MS,
   },
   {
     name: "idle costs nothing",
@@ -245,7 +245,7 @@ export const parts: readonly Part[] = [
     engine: "time",
     needs: ["python3"],
     command: ["node", "test/bench/idle.ts", "--minutes", "1"],
-    timeoutMs: 4 * MINUTE_MS,
+    timeoutMs: 8 * MINUTE_MS,
     measures: true,
   },
   {
@@ -254,7 +254,7 @@ export const parts: readonly Part[] = [
     engine: "alt-profanity-check",
     needs: ["python3"],
     command: [...vitest("steady"), "test/steady/model-guard.test.ts", "test/steady/profanity-guard.test.ts"],
-    timeoutMs: 8 * MINUTE_MS,
+    timeoutMs: 16 * MINUTE_MS,
   },
   {
     name: "many pools, steadily",
@@ -262,7 +262,7 @@ export const parts: readonly Part[] = [
     engine: "time",
     needs: ["python3"],
     command: [...vitest("steady"), "test/steady/steady.test.ts"],
-    timeoutMs: 10 * MINUTE_MS,
+    timeoutMs: 20 * MINUTE_MS,
     measures: true,
   },
   {
@@ -271,7 +271,7 @@ export const parts: readonly Part[] = [
     engine: "time",
     needs: ["python3"],
     command: [...vitest("steady"), "test/steady/guards.test.ts"],
-    timeoutMs: 6 * MINUTE_MS,
+    timeoutMs: 12 * MINUTE_MS,
     measures: true,
   },
   {
@@ -280,7 +280,7 @@ export const parts: readonly Part[] = [
     engine: "time, Redis",
     needs: ["python3", "redis-server"],
     command: [...vitest("chaos"), "test/chaos/chaos.test.ts", "test/chaos/usage.test.ts"],
-    timeoutMs: 15 * MINUTE_MS,
+    timeoutMs: 25 * MINUTE_MS,
     measures: true,
   },
   {
@@ -289,7 +289,7 @@ export const parts: readonly Part[] = [
     engine: "time",
     needs: ["python3"],
     command: [...vitest("chaos"), "test/chaos/machines"],
-    timeoutMs: 6 * MINUTE_MS,
+    timeoutMs: 12 * MINUTE_MS,
   },
   {
     name: "chaos over Kafka",
@@ -297,7 +297,7 @@ export const parts: readonly Part[] = [
     engine: "Apache Kafka",
     needs: ["java", "python3"],
     command: vitest("chaos-kafka"),
-    timeoutMs: 15 * MINUTE_MS,
+    timeoutMs: 20 * MINUTE_MS,
     measures: true,
   },
   {
@@ -307,7 +307,7 @@ export const parts: readonly Part[] = [
     needs: ["python3"],
     command: ["node", "scripts/soak.ts", "--minutes", "4", "--slack", "2"],
     // Four minutes, two and a half more where something drifted, half a one for the start; the rest is for a slow machine.
-    timeoutMs: 9 * MINUTE_MS,
+    timeoutMs: 18 * MINUTE_MS,
     measures: true,
   },
 ];
