@@ -58,7 +58,9 @@ describe("an environment that another host built", () => {
     const environmentsDir = world.newFolder("host");
     await world.unpack(wish, world.host({ environmentsDir }));
     const [own = ""] = readdirSync(join(environmentsDir, ".layers"));
-    expect(readdirSync(join(environmentsDir, ".layers", own))).toEqual(["locks"]);
+    const root = join(environmentsDir, ".layers", own);
+    expect(readdirSync(root)).toEqual(["coming", "locks"]);
+    expect(readdirSync(join(root, "coming"))).toEqual([]);
   });
 
   test("shares what it has in common with others: only the rest is sent", async () => {
