@@ -62,7 +62,10 @@ const { PROPERTY_SEED } = process.env;
 
 /** What has to come about is waited for; only what never comes about takes this long. */
 const POLL_LIMIT_MS = 30_000;
-/** A unit that hangs is ended then. On a machine with ten times the work that it can do, the longest took 25 s. */
+/**
+ * A unit that hangs is ended then, and so is what a file prepares before its tests. On a machine with ten times the
+ * work that it can do, the longest took 25 s.
+ */
 const TEST_LIMIT_MS = 60_000;
 
 export default defineConfig({
@@ -83,6 +86,7 @@ export default defineConfig({
           ],
           exclude: ["**/*.worker.test.ts", "**/*.engine.test.ts", ...UNITS_AT_LENGTH, "**/node_modules/**"],
           testTimeout: TEST_LIMIT_MS,
+          hookTimeout: TEST_LIMIT_MS,
         },
       },
       {
@@ -114,6 +118,7 @@ export default defineConfig({
           isolate: false,
           setupFiles: ["./test/fresh-file.ts", "./test/worker/fresh-file.ts"],
           testTimeout: TEST_LIMIT_MS,
+          hookTimeout: TEST_LIMIT_MS,
         },
       },
       ...processFolders.map((name) => ({

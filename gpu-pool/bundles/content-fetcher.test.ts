@@ -322,8 +322,10 @@ test.skipIf(!canMountDisks)(
     using disk = smallDisk(8);
     const content = only(contentsOf({ weights: large() }));
     const one = pool(disk.path);
-    disk.fill(1024 * 1024);
-    await expect(one.ensure([content])).rejects.toBeInstanceOf(NoSpace);
+    for (const leftBytes of [1024 * 1024, 0]) {
+      disk.fill(leftBytes);
+      await expect(one.ensure([content])).rejects.toBeInstanceOf(NoSpace);
+    }
     // It fills up meanwhile.
     disk.empty();
     let open = (): void => {};

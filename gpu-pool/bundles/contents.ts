@@ -119,8 +119,8 @@ export class Contents {
 
   /**
    * Brings those that are missing, if they fit into the budget beside all else that the pools of this host bring;
-   * whether they do. Takes away for them what came in part and nobody fetches, and then what no model's folder has, each
-   * time what was used longest ago first.
+   * whether they do. Takes away for them what came in part and nobody fetches, and then what no model's folder has,
+   * each time what was used longest ago first.
    */
   async withRoom(budgetBytes: number, missing: readonly Content[], bring: () => Promise<void>): Promise<boolean> {
     const end = await withLock(

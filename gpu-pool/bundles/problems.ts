@@ -32,7 +32,11 @@ export class Unwritable extends Error {
 const FULL: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "EFBIG"]);
 
 /** What the system says where this host is set up wrong, or runs short of something else. */
-const OF_HOST: ReadonlySet<string> = new Set(["EACCES", "EPERM", "EROFS", "EMFILE", "ENFILE", "ENOMEM", "EIO"]);
+const OF_HOST: ReadonlySet<string> = new Set([
+  ...["EACCES", "EPERM", "EROFS", "EMFILE", "ENFILE", "ENOMEM", "EIO"],
+  // A lock can't be made (runtime/host-lock.ts): nothing else here asks SQLite.
+  "ERR_SQLITE_ERROR",
+]);
 
 /** Whether it is only that the edge, or whoever has the files, is away: it may have been asked for a secret. */
 export function isAway(error: unknown): boolean {

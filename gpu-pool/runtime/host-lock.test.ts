@@ -14,18 +14,18 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 let files = 0;
 const newPath = (): string => join(folder, `lock-${(files += 1)}`);
 
-/** Another process that has the lock. */
-async function holder(path: string, how: "exclusive" | "shared"): Promise<ChildProcess> {
+/** Another process that has the lock. `isFull`: the system lets it write nothing to any file. */
+async function holder(path: string, how: "exclusive" | "shared", isFull = false): Promise<ChildProcess> {
   const module = fileURLToPath(new URL("./host-lock.ts", import.meta.url));
   const code = `import { tryLock } from ${JSON.stringify(module)};
     console.log(tryLock(${JSON.stringify(path)}, ${JSON.stringify(how)}) === null ? "none" : "held");
     setInterval(() => {}, 1000);`;
-  const child = spawn(process.execPath, ["--input-type=module-typescript", "-e", code], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
+  const command = [process.execPath, "--input-type=module-typescript", "-e", code];
+  const [program = "", ...args] = isFull ? ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", ...command] : command;
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "inherit"] });
   onTestFinished(() => void child.kill("SIGKILL"));
   const said = new Promise<string>((resolve) => child.stdout.setEncoding("utf8").once("data", resolve));
-  expect(await said).toBe("held\n");
+  expect(await Promise.race([said, once(child, "exit")])).toBe("held\n");
   return child;
 }
 
@@ -58,6 +58,12 @@ test.each(["exclusive", "shared"] as const)("a process that is killed gives it b
   child.kill("SIGKILL");
   await once(child, "exit");
   taken(path, "exclusive").release();
+});
+
+test.each(["exclusive", "shared"] as const)("it can be had where nothing can be written: %s", async (how) => {
+  const path = newPath();
+  await holder(path, how, true);
+  expect(tryLock(path, "exclusive")).toBeNull();
 });
 
 test("several processes share it, and who wants it alone waits for all of them", async () => {

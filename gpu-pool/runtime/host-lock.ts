@@ -3,6 +3,7 @@
  * takes it back when the process ends, however it ends: there is none to be taken over, and none to be checked.
  *
  * The file is empty and stays. Never open it by other means: a process that closes a file loses its locks on it.
+ * The journal is kept in memory: a lock writes nothing, so that it can be had on a disk that is full.
  * Source: https://sqlite.org/lockingv3.html; a read transaction holds SHARED, `BEGIN EXCLUSIVE` holds EXCLUSIVE.
  */
 import { mkdirSync } from "node:fs";
@@ -19,7 +20,7 @@ const LOOK_AGAIN_MS = 100;
 const BUSY = 5;
 
 const statements = {
-  exclusive: "BEGIN EXCLUSIVE",
+  exclusive: "PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE",
   shared: "BEGIN; SELECT count(*) FROM sqlite_schema",
 } as const;
 

@@ -41,7 +41,7 @@ test("all files of one prediction together have a limit, whatever each of them m
   const address = server.address();
   const url = `http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}/file.txt`;
   const folder = mkdtempSync(join(tmpdir(), "edgeplane-inputs-"));
-  const rules = { allowLoopback: true, trustedOrigin: "", maxBytes: 100, timeoutMs: 5000 };
+  const rules = { allowLoopback: true, trustedOrigin: "", maxBytes: 100, timeoutMs: 20_000 };
   const options = { http: createHttpClient(new URL(url), {}), inputsDir: folder, download: rules, maxTotalBytes: 21 };
   const schema = { components: { schemas: { Input: { properties: { files: { type: "array", items: uri } } } } } };
   const prepare = createPrepare(options);
@@ -61,7 +61,7 @@ test("what the files of all predictions take together has a limit: who comes lat
   const address = server.address();
   const url = `http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}/file.txt`;
   const inputsDir = mkdtempSync(join(tmpdir(), "edgeplane-inputs-"));
-  const rules = { allowLoopback: true, trustedOrigin: "", maxBytes: 100, timeoutMs: 5000 };
+  const rules = { allowLoopback: true, trustedOrigin: "", maxBytes: 100, timeoutMs: 20_000 };
   const budget = new InputBudget({ limitBytes: 20, onChange() {} });
   const http = createHttpClient(new URL(url), {});
   const prepare = createPrepare({ http, inputsDir, download: rules, maxTotalBytes, budget });
@@ -90,7 +90,7 @@ test("files are fetched wherever the schema has them, and nothing else that is n
   const address = server.address();
   const url = `http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}/file.txt`;
   const folder = mkdtempSync(join(tmpdir(), "edgeplane-inputs-"));
-  const rules = { allowLoopback: true, trustedOrigin: "", maxBytes: 100, timeoutMs: 5000 };
+  const rules = { allowLoopback: true, trustedOrigin: "", maxBytes: 100, timeoutMs: 20_000 };
   const prepare = createPrepare({
     http: createHttpClient(new URL(url), {}),
     inputsDir: folder,

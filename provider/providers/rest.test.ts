@@ -8,7 +8,7 @@ import type { Order, Provider } from "../provider.ts";
 import { runpod, RunpodSchema } from "./runpod.ts";
 import { vast, VastSchema } from "./vast.ts";
 
-const signal = () => AbortSignal.timeout(5000);
+const signal = () => AbortSignal.timeout(30_000);
 const image = "runpod/pytorch:1.0.2-cu1281-torch280-ubuntu2404";
 const machine = "m0123456789ab";
 const order = (offer: string): Order => ({

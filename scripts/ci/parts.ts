@@ -306,7 +306,7 @@ export const parts: readonly Part[] = [
     engine: "time",
     needs: ["python3"],
     command: ["node", "scripts/soak.ts", "--minutes", "4", "--slack", "2"],
-    // Four minutes, two and a half more where something drifted, half a one for the start; the rest is for a slow machine.
+    // Four minutes, two and a half more where something drifted, half a one for the start; the rest for a slow machine.
     timeoutMs: 18 * MINUTE_MS,
     measures: true,
   },

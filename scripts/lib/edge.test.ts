@@ -127,13 +127,11 @@ describe("as it comes", () => {
     edge.killEdge();
     await expect.poll(() => startTimeOf(workerd ?? 0)).toBeNull();
     await expect
-      .poll(
-        () =>
-          fetch(url).then(
-            async (response) => Number(await response.text()),
-            () => 0,
-          ),
-        { timeout: 15_000 },
+      .poll(() =>
+        fetch(url).then(
+          async (response) => Number(await response.text()),
+          () => 0,
+        ),
       )
       .toBeGreaterThan(before);
     await expect.poll(() => edge.pids().edge).not.toBe(edgePid);

@@ -49,7 +49,7 @@ it("keeps a bounded number for a lane that is away, and hands on all when it is 
   expect(courier.isPending()).toBe(true);
   away.clear();
   courier.kick();
-  await expect.poll(() => takenBy("gone"), { timeout: 10_000 }).toEqual([...first, ...second]);
+  await expect.poll(() => takenBy("gone")).toEqual([...first, ...second]);
   await expect.poll(() => courier.isPending()).toBe(false);
 });
 
@@ -61,7 +61,7 @@ it("hands on what was put off by its sweep while the rows were read", async () =
   while (core.wake().more);
   away.clear();
   courier.kick();
-  await expect.poll(() => takenBy("gone"), { timeout: 10_000 }).toEqual(ids);
+  await expect.poll(() => takenBy("gone")).toEqual(ids);
 });
 
 it("asks for the ticket of a prediction that it has forgotten, when somebody asks for its place", async () => {

@@ -93,14 +93,11 @@ test("paginate walks all predictions, newest first", async () => {
   }
   const seen: Prediction[] = [];
   await expect
-    .poll(
-      async () => {
-        seen.length = 0;
-        for await (const page of replicate.paginate(() => replicate.predictions.list())) seen.push(...page);
-        return [...made].every((id) => seen.some((prediction) => prediction.id === id));
-      },
-      { timeout: 10_000 },
-    )
+    .poll(async () => {
+      seen.length = 0;
+      for await (const page of replicate.paginate(() => replicate.predictions.list())) seen.push(...page);
+      return [...made].every((id) => seen.some((prediction) => prediction.id === id));
+    })
     .toBe(true);
   const times = seen.map(({ created_at }) => created_at);
   expect(times).toEqual(times.toSorted().toReversed());
@@ -118,7 +115,5 @@ test("models are listed with their input schema", async () => {
 });
 
 async function until(id: string, holds: (prediction: Prediction) => boolean): Promise<void> {
-  await expect
-    .poll(async () => holds(await replicate.predictions.get(id)), { timeout: 10_000, interval: 50 })
-    .toBe(true);
+  await expect.poll(async () => holds(await replicate.predictions.get(id)), { interval: 50 }).toBe(true);
 }

@@ -36,7 +36,13 @@ async function publish(name: string, version: string, config: object) {
 }
 
 async function uploadOf(code: string, manifest: object = {}): Promise<Upload> {
-  const full = ManifestSchema.parse({ name: "tried", api_version: 1, phases: ["admit"], timeout_ms: 500, ...manifest });
+  const full = ManifestSchema.parse({
+    name: "tried",
+    api_version: 1,
+    phases: ["admit"],
+    timeout_ms: 5000,
+    ...manifest,
+  });
   return { hash: await hashOf(full, code), manifest: full, code };
 }
 
@@ -67,6 +73,7 @@ test("a plugin that hangs refuses what it guards, the rest goes on, and another 
       if (JSON.stringify(input).includes("loop")) for (;;);
       return { verdict: "continue" };
     } }) };`,
+    { timeout_ms: 500 },
   );
   const { version } = await pushPlugin(stack, loops);
   expect((await publish("tried", version, {})).status).toBe(201);

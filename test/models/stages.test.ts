@@ -47,13 +47,13 @@ test("a process that is told to end while it makes outputs sends them first", as
     await model.waitFor("ready");
     const seen: Message[] = [];
     const ran = model.predict({ text: "a", gate }, {}, 0, (message) => seen.push(message));
-    await expect.poll(() => existsSync(`${gate}.seen`), { timeout: 10_000 }).toBe(true);
-    await expect.poll(() => typesOf(seen), { timeout: 10_000 }).toEqual(["begun", "called"]);
+    await expect.poll(() => existsSync(`${gate}.seen`)).toBe(true);
+    await expect.poll(() => typesOf(seen)).toEqual(["begun", "called"]);
     model.sendControl({ type: "shutdown" });
     // It lives on, as one more sign of life shows.
     const alive = (): number => model.control.filter(({ type }) => type === "alive").length;
     const before = alive();
-    await expect.poll(alive, { timeout: 10_000 }).toBeGreaterThan(before + 1);
+    await expect.poll(alive).toBeGreaterThan(before + 1);
     writeFileSync(gate, "");
     expect(await ran).toMatchObject({ status: "succeeded", output: "A" });
     expect(typesOf(seen)).toEqual(["begun", "called", "done", "idle"]);

@@ -115,5 +115,5 @@ for (const name of folders) {
 test("nothing ran before its start was counted, and what is idle is stopped", async () => {
   expect(harness.edge.violations).toEqual([]);
   const pids = async () => [...(await harness.models()).matchAll(/"pid":(\d+)/g)].length;
-  await expect.poll(pids, { timeout: 10_000 }).toBe(0);
+  await expect.poll(pids).toBe(0);
 });

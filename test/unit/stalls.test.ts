@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { startStopwatch, watchStalls } from "../stalls.ts";
+import { threadCpuMs } from "./thread-time.ts";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -51,4 +52,14 @@ it("counts no clock's usual lateness", () => {
     standStill(8);
   }
   expect(stalls.within(beganAt, Date.now())).toBe(0);
+});
+
+it("counts nothing that this thread computed meanwhile", () => {
+  using watch = startStopwatch(3);
+  const doneAtMs = threadCpuMs() + 300;
+  while (threadCpuMs() < doneAtMs);
+  standStill(300);
+  expect(watch.ms()).toBe(300);
+  standStill(1000);
+  expect(watch.ms()).toBeLessThan(300);
 });

@@ -22,7 +22,7 @@ const WAY_MS = 10;
 const SWEEP_MS = 200;
 const AHEAD_BATCHES = 32;
 
-/** Of a model: how long a process loads, and a prediction runs; `hint`: its author says what it takes (default: yes). */
+/** Of a model: how long a process loads, and a prediction runs; `hint`: its author says what it takes (default). */
 export type Times = { loadMs: number; runMs: number; hint?: boolean };
 /** One prediction at the edge. `endedAtMs`: null until it has run. */
 export type Asked = { account: string; model: string; atMs: number; endedAtMs: number | null; handedBack: number };

@@ -3,6 +3,8 @@ import { isFinished } from "./client.ts";
 import type { StreamTold, View } from "./client.ts";
 import type { Trace } from "./load.ts";
 import type { Message } from "./receiver.ts";
+import { recoveryMs } from "./recovery.ts";
+import type { StalledMs } from "./recovery.ts";
 import type { Outage } from "./scenario.ts";
 import { outputOf } from "./scenario.ts";
 
@@ -38,7 +40,11 @@ export type Ledger = {
   unmet: string[];
 };
 
-export function judge(evidence: readonly Evidence[], outages: readonly Outage[]): Ledger {
+export function judge(
+  evidence: readonly Evidence[],
+  outages: readonly Outage[],
+  stalledMs: StalledMs = () => 0,
+): Ledger {
   const ledger: Ledger = {
     sent: evidence.filter(({ trace }) => trace.accepted !== null).length,
     succeeded: 0,
@@ -58,7 +64,7 @@ export function judge(evidence: readonly Evidence[], outages: readonly Outage[])
   }
   const views = evidence.flatMap(({ last }) => last ?? []);
   for (const outage of outages) {
-    const tookMs = recoveryMs(outage, views);
+    const tookMs = recoveryMs(outage, views, stalledMs);
     ledger.longestRecoveryMs = Math.max(ledger.longestRecoveryMs, tookMs);
     if (tookMs > outage.limitMs) {
       const line = `${outage.what}: well again after ${tookMs} ms, the aim is ${outage.limitMs} ms`;
@@ -101,20 +107,6 @@ function verdictOf({ trace, last, replay, messages, isDelivered, runs }: Evidenc
     return { kind: "twice", why: "a webhook tells of another end" };
   }
   return { kind: trace.fails ? "failedAsExpected" : "succeeded", why: "" };
-}
-
-/** From the outage's end to the next completion, or to the last one of what it concerned, whichever is later. */
-function recoveryMs({ beganAt, endedAt, concerns = "running" }: Outage, views: readonly View[]): number {
-  let next = Infinity;
-  let last = -Infinity;
-  for (const view of views) {
-    const startedAt = view.started_at === null ? Infinity : Date.parse(view.started_at);
-    const completedAt = view.completed_at === null ? Infinity : Date.parse(view.completed_at);
-    if (completedAt >= endedAt) next = Math.min(next, completedAt);
-    const isConcerned = concerns === "accepted" ? Date.parse(view.created_at) <= endedAt : startedAt <= beganAt;
-    if (isConcerned && completedAt > beganAt) last = Math.max(last, completedAt);
-  }
-  return Math.max(0, (next === Infinity ? endedAt : next) - endedAt, last - endedAt);
 }
 
 function shown(value: unknown): string {

@@ -1,6 +1,7 @@
 /** Runs one scenario: stack, load and disturbance, then every prediction by GET, by SSE and by webhook. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { ACCOUNT } from "../../../scripts/lib/local-accounts.ts";
+import { watchStalls } from "../../stalls.ts";
 import { createClient } from "./client.ts";
 import type { Client } from "./client.ts";
 import { judgeDevices, lineOfDevice, measureDevices } from "./held-devices.ts";
@@ -30,6 +31,7 @@ export type Report = {
 
 export async function runScenario(scenario: Scenario, count: number): Promise<Report> {
   const startedAt = performance.now();
+  using stalls = watchStalls();
   const around = await scenario.around?.();
   const world = await createWorld(scenario.model, { ...scenario.stack, ...around?.stack });
   const receivers = (await scenario.receivers?.()) ?? [await startReceiver()];
@@ -46,7 +48,8 @@ export async function runScenario(scenario: Scenario, count: number): Promise<Re
     const evidence = await gather(reader, world.runs(), load.traces);
     const misused = await misusedIn(world, evidence, scenario.deviceSlackMs);
     const seconds = (performance.now() - startedAt) / 1000;
-    return { ledger: judge(evidence, outages), misused, evidence, outages, seconds, lastLines: world.lastLines(40) };
+    const ledger = judge(evidence, outages, (fromMs, toMs) => stalls.within(fromMs, toMs));
+    return { ledger, misused, evidence, outages, seconds, lastLines: world.lastLines(40) };
   } finally {
     patience.abort();
     await restore?.();

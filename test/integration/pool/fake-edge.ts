@@ -51,7 +51,7 @@ const ConsumeSchema = z.object({ topics: z.array(z.string()).default([]), timeou
 const RoomsSchema = z.array(z.tuple([z.string(), z.string(), z.number(), z.number()]));
 
 /** Only what never comes about takes this long; as long as polls of vitest.config.ts. */
-const GIVE_UP_MS = 15_000;
+const GIVE_UP_MS = 30_000;
 /** How much longer a wait takes on a machine that stands still again and again. */
 const STALLS_MS = 30_000;
 /** What a time goes through: this edge, its pool, a model process. */

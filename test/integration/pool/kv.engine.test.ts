@@ -174,9 +174,7 @@ describe.runIf(hasRedis)("delivery through Redis", () => {
     const { id } = await create("sleep 2");
     await until(async () => (await get(id)).status === "processing");
     const parked = async () => (await Promise.all((await redis.keys("*:out")).map((key) => redis.hvals(key)))).flat();
-    for (const endAt = Date.now() + 10_000; Date.now() < endAt;) {
-      if ((await parked()).some((body) => body.includes("succeeded"))) break;
-    }
+    await until(async () => (await parked()).some((body) => body.includes("succeeded")));
     await running.kill("SIGKILL");
     await until(async () => (await get(id)).status === "succeeded");
     expect(await get(id)).toMatchObject({ output: "sleep 2", attempt: 1 });

@@ -94,7 +94,7 @@ test("kept results outlive the pool", async () => {
   await edge.until(() => second.starts > 0);
   await edge.goAway();
   run.letEnd();
-  await expect.poll(() => spooled(fixture).length, { timeout: 10_000 }).toBe(2);
+  await expect.poll(() => spooled(fixture).length).toBe(2);
   await fixture.pool.kill("SIGKILL");
   await edge.comeBack();
   fixture.restart();
@@ -108,7 +108,7 @@ test("after a SIGKILL the next pool hands back at once what the last one held", 
   const tracked = await submitRunning(fixture, "sleep 1");
   await fixture.pool.kill("SIGKILL");
   const restarted = fixture.restart();
-  await expect.poll(() => restarted.output(), { timeout: 20_000, interval: 10 }).toContain("handing over");
+  await expect.poll(() => restarted.output(), { interval: 10 }).toContain("handing over");
   await edge.until(() => tracked.row.losses === 1, 1500);
   await edge.until(() => tracked.terminal?.type === "succeeded");
   expect(tracked.starts).toBe(2);

@@ -6,7 +6,7 @@ import type { Tracked } from "./fake-edge.ts";
 import { hasBegun, modelPids, roomOf, startFixture } from "./fixture.ts";
 import type { Fixture } from "./fixture.ts";
 
-const LONG = { timeout: 15_000, interval: 20 };
+const LONG = { timeout: 30_000, interval: 20 };
 
 type Notes = { fixture: Fixture; folder: string; first: Tracked; second: Tracked; all(): string[] };
 

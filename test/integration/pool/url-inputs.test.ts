@@ -98,7 +98,12 @@ function recording(names: Record<string, string[][]> = {}): Network {
 }
 
 function fetchInput(url: string, rules: Partial<DownloadRules>): Promise<string> {
-  const defaults = { allowLoopback: false, trustedOrigin: "https://edge.example.com", maxBytes: 1000, timeoutMs: 5000 };
+  const defaults = {
+    allowLoopback: false,
+    trustedOrigin: "https://edge.example.com",
+    maxBytes: 1000,
+    timeoutMs: 20_000,
+  };
   return download(url, folder, 0, "file", { ...defaults, ...rules });
 }
 

@@ -226,7 +226,7 @@ it("(vast) reads its list page by page", async () => {
   cloud = new FakeCloud(vastApi);
   for (let count = 0; count < 60; count += 1) cloud.make(`other-${count}`);
   const provider = cases[1]!.make(await cloud.start());
-  expect(await provider.list(AbortSignal.timeout(5000))).toHaveLength(60);
+  expect(await provider.list(AbortSignal.timeout(30_000))).toHaveLength(60);
   expect(cloud.count("list")).toBe(3);
 });
 
@@ -234,7 +234,7 @@ it("(vast) bids for what may be taken away", async () => {
   cloud = new FakeCloud(vastApi);
   const hardware = { spot: { gpus: ["RTX 4090"], image, spot: true, bidFactor: 1.5 } };
   const provider = vast(VastSchema.parse({ baseUrl: await cloud.start(), hardware }), VAST_KEY);
-  const signal = AbortSignal.timeout(5000);
+  const signal = AbortSignal.timeout(30_000);
   expect(await provider.offers(signal)).toMatchObject([
     { id: "spot/501", spot: true, host: "88", region: "Sweden, SE", reliability: 0.995, driver: "550.54.15" },
     { id: "spot/502" },

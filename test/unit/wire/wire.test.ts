@@ -54,7 +54,7 @@ let before: Record<string, z.ZodType>;
 
 beforeAll(async () => {
   before = SchemasSchema.parse({ ...((await import(releaseBefore().contract)) as object) });
-}, 60_000);
+});
 
 const asBefore = (name: Name, message: unknown) => before[name]?.parse(message);
 /** As a peer of a later release says it: with more than is known today. */
