@@ -183,6 +183,8 @@ describe("a refusal", () => {
     const { allowances, works, open, left } = hanging();
     const decision = await allowances.reserve("r", START + 60_000, both);
     expect(decision).toMatchObject({ ok: false, by: 0, retryAfterMs: 60_000 });
+    // Nothing is known of the other one's: it isn't told to be used up.
+    expect(decision.states.map(({ remaining }) => remaining)).toEqual([2, 10]);
     expect([works.length, left("other")]).toEqual([1, 2]);
     open.resolve();
     await Promise.all(works);

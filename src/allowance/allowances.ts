@@ -102,7 +102,7 @@ export function createAllowances(
     const answers = await answersOf(asked);
     const failed = answers.find((answer) => answer?.status === "rejected");
     if (failed !== undefined && !answers.some(isRefusal)) throw failed.reason;
-    const states: BucketState[] = charges.map(() => ({ remaining: 0, resetMs: 0 }));
+    const states = charges.map((): BucketState | null => null);
     const at: number[] = charges.map(() => 0);
     let refusal: { by: number; retryAfterMs: number | null } | null = null;
     for (const [index, answer] of answers.entries()) {
@@ -116,19 +116,22 @@ export function createAllowances(
         refusal = { by: one.indexes[by] ?? 0, retryAfterMs };
       }
     }
-    // What is leased ahead is left, too.
     if (refusal !== null) {
-      const left = states.map(({ remaining, resetMs }, index) => {
-        const charge = charges[index];
-        return { remaining: remaining + (charge === undefined ? 0 : pool.unitsOf(charge, now)), resetMs };
+      const left = charges.map((charge, index) => {
+        const told = states[index] ?? null;
+        // What is leased ahead is left, too.
+        return told === null
+          ? pool.stateOf(charge, now)
+          : { ...told, remaining: told.remaining + pool.unitsOf(charge, now) };
       });
       return { ok: false, ...refusal, states: left };
     }
     for (const [index, one] of asked.entries()) keep(one, answers[index], now);
-    for (const [index, charge] of charges.entries()) {
-      if (!isAskedForEachTime(charge)) states[index] = pool.stateOf(charge, now);
-    }
-    return { ok: true, reservation: reservationOf(id, expiresAt, charges, at), states };
+    const after = charges.map((charge, index) => {
+      const told = isAskedForEachTime(charge) ? (states[index] ?? null) : null;
+      return told ?? pool.stateOf(charge, now);
+    });
+    return { ok: true, reservation: reservationOf(id, expiresAt, charges, at), states: after };
   }
 
   /** What a subject gave for a request that another one refuses, or did not answer for, goes back. */
@@ -209,7 +212,7 @@ async function ask(store: AllowanceStore, { subject, group }: Asked): Promise<Gr
   return answer;
 }
 
-function note({ indexes }: Asked, answer: GroupAnswer, states: BucketState[], at: number[]): void {
+function note({ indexes }: Asked, answer: GroupAnswer, states: (BucketState | null)[], at: number[]): void {
   for (const [place, index] of indexes.entries()) {
     const told = answer.ok ? answer.leases[place] : answer.states[place];
     if (told !== undefined) states[index] = { remaining: told.remaining, resetMs: told.resetMs };

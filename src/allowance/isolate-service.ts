@@ -11,8 +11,8 @@ type Behind = (work: Promise<void>) => void;
 type Service = ReturnType<typeof createAllowanceService>;
 
 /**
- * How long a refusal waits for other subjects: where they are well, the one that holds longest is told, and nobody hears
- * of it before the others have back what they gave. The plugins have 2 s in all.
+ * How long a refusal waits for other subjects. Where they are well, the one that holds longest is told, and nobody
+ * hears of it before the others have back what they gave. The plugins have 2 s in all.
  */
 const REFUSED_MS = 250;
 

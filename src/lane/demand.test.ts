@@ -49,6 +49,12 @@ describe("what the scaler is told", () => {
     ]);
   });
 
+  it("names a version that nobody serves, and of which only what can wait has come", () => {
+    const { clock, lane } = setUp();
+    lane.offer([{ ...entry("1"), priority: "low" }]);
+    expect(demandOf(lane, clock.now)).toMatchObject([{ ...VERSION, waiting: { low: 1 }, arrived: 0 }]);
+  });
+
   it("says how long something has waited, and why a host can't run it", () => {
     const { clock, lane, tell } = setUp();
     lane.offer([entry("1")]);

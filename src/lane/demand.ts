@@ -51,7 +51,8 @@ export function demandOf({ versions, credit, runs }: Known, now: number): Versio
   for (const version of versions.all()) {
     const { key, waiting, totals } = version;
     const serving = credit.serving(key);
-    if (serving.length === 0 && totals.arrived + totals.started === 0) continue;
+    // What can wait isn't counted as it arrives.
+    if (serving.length === 0 && totals.arrived + totals.started + waiting.low === 0) continue;
     const sessions = serving.slice(0, MAX_SESSIONS).map((session): SessionDemand => {
       const one = session.credits.get(key);
       return {

@@ -35,11 +35,16 @@ const RowSchema = z.object({
 });
 
 /**
- * The wishes of these versions, and of those that a deployment, or the model itself, keeps machines for. What was
- * deleted has none.
+ * The wishes of these versions, and of those that a deployment, the model itself, or the operator keeps machines for.
+ * `kept`: the operator's, by `owner/name`, of each the latest version. What was deleted has none.
  */
-export async function readWishes(db: D1Database, asked: readonly VersionName[]): Promise<ScalingWish[]> {
-  const names = asked.map(({ model, version }) => ({ owner: model.split("/")[0], name: model.split("/")[1], version }));
+export async function readWishes(
+  db: D1Database,
+  asked: readonly VersionName[],
+  kept: readonly string[],
+): Promise<ScalingWish[]> {
+  const partsOf = (model: string) => ({ owner: model.split("/")[0], name: model.split("/")[1] });
+  const names = asked.map(({ model, version }) => ({ ...partsOf(model), version }));
   const { results } = await db
     .prepare(
       `WITH asked AS (
@@ -50,7 +55,10 @@ export async function readWishes(db: D1Database, asked: readonly VersionName[]):
            WHERE configuration ->> '$.scaling.min' > 0 AND latest_version IS NOT NULL LIMIT ${MAX_KEEPING})
          UNION SELECT * FROM (SELECT m.owner, m.name, m.latest_version FROM versions k INDEXED BY versions_keeping
            JOIN models m ON m.owner = k.owner AND m.name = k.name AND m.latest_version = k.id
-           WHERE k.manifest ->> '$.scaling.min' > 0 LIMIT ${MAX_KEEPING}))
+           WHERE k.manifest ->> '$.scaling.min' > 0 LIMIT ${MAX_KEEPING})
+         UNION SELECT * FROM (SELECT m.owner, m.name, m.latest_version FROM json_each(?2) o
+           JOIN models m ON m.owner = o.value ->> 'owner' AND m.name = o.value ->> 'name'
+           WHERE m.latest_version IS NOT NULL LIMIT ${MAX_KEEPING}))
        SELECT v.owner, v.name, v.id AS version, v.manifest ->> 'lane' AS lane, m.hardware,
          v.manifest ->> 'scaling' AS scaling, m.configuration,
          (SELECT json_group_array(json_object('hardware', hardware, 'min', min_instances, 'max', max_instances))
@@ -59,7 +67,7 @@ export async function readWishes(db: D1Database, asked: readonly VersionName[]):
        JOIN models m ON m.owner = v.owner AND m.name = v.name
        WHERE v.deleted_at IS NULL AND m.deleted_at IS NULL`,
     )
-    .bind(JSON.stringify(names))
+    .bind(JSON.stringify(names), JSON.stringify(kept.map(partsOf)))
     .all();
   return results.map((row) => wishOf(RowSchema.parse(row)));
 }

@@ -144,9 +144,10 @@ export class ScalerCore {
     return this.laneNames.silent(this.lanes.names());
   }
 
-  /** Whether lanes told of versions whose wishes were not looked for yet: until they are, nothing is drained. */
+  /** Whether no wishes were read yet, or not those of all versions that lanes told of: nothing is drained meanwhile. */
   isUnread(): boolean {
-    return [...this.appetites.values()].some((one) => this.#lookedFor?.has(keyOf(one)) !== true);
+    const lookedFor = this.#lookedFor;
+    return lookedFor === null || [...this.appetites.values()].some((one) => !lookedFor.has(keyOf(one)));
   }
 
   /** `lookedFor`: versions of which these are all the wishes. */
@@ -312,7 +313,7 @@ export class ScalerCore {
 
   #isBlind(): boolean {
     const isSilent = this.#clock.mono() < BLIND_MS && this.silentLanes().length > 0;
-    return isSilent || this.#lookedFor === null || this.isUnread();
+    return isSilent || this.isUnread();
   }
 
   #appetite(key: string, ref: { model: string; version: string }): Appetite | null {

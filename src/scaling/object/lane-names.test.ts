@@ -27,6 +27,19 @@ it("are known until they tell, over restarts, a hundred at most, and are stored 
   expect(open().silent(["lane-120"])).toEqual(["lane-7"]);
 });
 
+it("are stored once each while they tell, of more than a hundred the latest", () => {
+  let writes = 0;
+  const sql = memorySql();
+  const store = new ScalerStore((text, ...values) => {
+    if (text.includes("INTO kept")) writes += 1;
+    return sql(text, ...values);
+  });
+  const names = new LaneNames(store);
+  for (let n = 0; n < 450; n += 1) names.tells(`lane-${n % 150}`);
+  expect(writes).toBe(150);
+  expect(names.silent([])).toEqual(Array.from({ length: 100 }, (_, n) => `lane-${n + 50}`));
+});
+
 it("ask for no machines for all that they had counted before a provider came", () => {
   const world = new World();
   const running = { session: "by-hand", inFlight: 1, startNow: 0, readyInMs: 0, problem: null };

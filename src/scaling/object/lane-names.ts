@@ -1,7 +1,7 @@
 /**
- * Which lanes the scaler may have to call: those that told of what waits, whose word a new life of it has not heard; and
- * those that were told to ask rarely while nothing could be rented, whose next word could be half a minute away. Stored,
- * since the object may start again in between.
+ * Which lanes the scaler may have to call. Those that told of what waits: a new life of it has not heard their word.
+ * And those that were told to ask rarely while nothing could be rented: their next word could be half a minute away.
+ * Both are stored, since the object may start again in between.
  */
 const MAX_LANES = 100;
 
@@ -11,6 +11,8 @@ type Store = { read(name: Name): string[] | null; write(name: Name, lanes: strin
 export class LaneNames {
   readonly #store: Store;
   readonly #putOff: Set<string>;
+  /** Those that told in this life: where more tell than are stored, no word writes. */
+  readonly #noted = new Set<string>();
 
   constructor(store: Store) {
     this.#store = store;
@@ -19,8 +21,7 @@ export class LaneNames {
 
   /** This lane tells often now; answers whether it asked rarely before. Of more than so many, the latest are known. */
   tells(lane: string): boolean {
-    const known = this.#told();
-    if (!known.includes(lane)) this.#store.write("lanes", [...known, lane].slice(-MAX_LANES));
+    this.#note(lane);
     if (!this.#putOff.delete(lane)) return false;
     this.#store.write("putOff", [...this.#putOff]);
     return true;
@@ -42,6 +43,13 @@ export class LaneNames {
   silent(heard: Iterable<string>): string[] {
     const names = new Set(heard);
     return this.#told().filter((lane) => !names.has(lane));
+  }
+
+  #note(lane: string): void {
+    if (this.#noted.has(lane)) return;
+    this.#noted.add(lane);
+    const known = this.#told();
+    if (!known.includes(lane)) this.#store.write("lanes", [...known, lane].slice(-MAX_LANES));
   }
 
   #told(): string[] {

@@ -44,8 +44,8 @@ export const scalerSchema: Schema = {
 };
 
 /**
- * `lanes`: those that told of what waits, so that a scaler that starts again can ask them; `putOff`: those that were told
- * to ask rarely.
+ * `lanes`: those that told of what waits, so that a scaler that starts again can ask them; `putOff`: those that were
+ * told to ask rarely.
  */
 const kept = {
   learned: LearnedSchema,

@@ -277,12 +277,16 @@ export class Scaler extends DurableObject<Env> {
     this.#isMetering = false;
   }
 
-  /** What waits in lanes that asked while nothing could be rented is looked at as soon as something can be. */
+  /**
+   * As soon as something can be rented, what waits in lanes that asked before is looked at. So is what models are to
+   * keep, which nobody read before.
+   */
   async #callLanes(): Promise<void> {
     try {
-      if (!(await this.#laneCalls.callWaiting())) return;
-      if (this.#core.isUnread()) await this.#readAnew();
-      this.#look();
+      const wereCalled = await this.#laneCalls.callWaiting();
+      const isUnread = this.#core.isOn && this.#core.isUnread();
+      if (isUnread) await this.#readAnew();
+      if (wereCalled || isUnread) this.#look();
     } catch (error) {
       log.error("scaler_look_failed", { reason: reasonOf(error) });
     }
@@ -349,7 +353,9 @@ export class Scaler extends DurableObject<Env> {
       this.#hasRead = true;
       if (!this.#core.isOn) return;
       const asked = [...this.#core.appetites.values()].map(({ model, version }) => ({ model, version }));
-      const wishes = await readWishes(this.env.DB, asked);
+      const models = Object.entries(this.#core.settings.models);
+      const kept = models.flatMap(([model, { min = 0 }]) => (min > 0 ? [model] : []));
+      const wishes = await readWishes(this.env.DB, asked, kept);
       this.#core.wish(
         wishes.map((wish) => ({ ...wish, key: keyOf(wish) })),
         asked,

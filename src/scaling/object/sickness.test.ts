@@ -7,6 +7,7 @@ const MINUTE_MS = 60_000;
 
 /** What is stored, and a way to start again with it. */
 function open(stored: { sick: Sick; proven: string[] } = { sick: {}, proven: [] }) {
+  const counts = { proven: 0 };
   const restart = () =>
     new Sickness(stored, {
       sick: (sick) => {
@@ -14,9 +15,10 @@ function open(stored: { sick: Sick; proven: string[] } = { sick: {}, proven: [] 
       },
       proven: (keys) => {
         stored.proven = keys;
+        counts.proven += 1;
       },
     });
-  return { sickness: restart(), restart, stored };
+  return { sickness: restart(), restart, stored, counts };
 }
 
 it("takes a version for sick after two hosts, each counted once, and for longer each time", () => {
@@ -76,9 +78,20 @@ it("lets as many try as are to be there at least, and says so only where more ar
   );
 });
 
-it("remembers 500 versions that were proven", () => {
-  const { sickness, stored } = open();
-  for (let n = 0; n <= 500; n += 1) sickness.well(`local/echo ${n}`);
+it("remembers 500 versions that were proven over restarts, and stores each once, however many serve", () => {
+  const { sickness, restart, stored, counts } = open();
+  for (let n = 0; n < 1800; n += 1) sickness.well(`local/echo ${n % 600}`);
   expect(stored.proven).toHaveLength(500);
-  expect([0, 1].map((n) => sickness.mayTry(`local/echo ${n}`, 0, 0))).toEqual([2, Infinity]);
+  expect(counts.proven).toBe(600);
+  expect(sickness.mayTry("local/echo 0", 0, 0)).toBe(Infinity);
+  expect([99, 100].map((n) => restart().mayTry(`local/echo ${n}`, 0, 0))).toEqual([2, Infinity]);
+});
+
+it("is over with a time of grace that no longer can be one, since the clock was set back", () => {
+  const { sickness } = open();
+  for (const host of ["a", "b"]) sickness.failed(KEY, host, "no torch", 400 * 24 * 60 * MINUTE_MS);
+  expect(sickness.reason(KEY, 0)).toBeNull();
+  expect(sickness.mayTry(KEY, 0, 0)).toBe(1);
+  sickness.failed(KEY, "c", "no torch", 1);
+  expect(sickness.reason(KEY, 2)).toContain("1970-01-01T01:00:00");
 });

@@ -8,6 +8,8 @@ const ENOUGH = 2;
 const FIRST_MS = 1_800_000;
 const LONGEST_MS = 86_400_000;
 const MAX_VERSIONS = 500;
+/** Of more than are stored, so many proven ones are known: where more serve than are stored, no report writes. */
+const MAX_PROVEN = 5000;
 const MAX_REASON_CHARS = 1000;
 
 export const SickSchema = z.record(
@@ -36,7 +38,7 @@ export class Sickness {
   /** The set-up failed on this host. Each counts once until the time of grace that it led to is over. */
   failed(key: string, host: string, reason: string, nowMs: number): void {
     const known = this.#known.get(key) ?? { hosts: [], reason: "", times: 0, untilMs: 0 };
-    if (known.hosts.includes(host) || nowMs < known.untilMs) return;
+    if (known.hosts.includes(host) || isResting(known, nowMs)) return;
     const hosts = [...known.hosts, host];
     const isOver = hosts.length >= (known.times === 0 ? ENOUGH : 1);
     const untilMs = isOver ? nowMs + Math.min(LONGEST_MS, FIRST_MS * 2 ** known.times) : known.untilMs;
@@ -50,7 +52,7 @@ export class Sickness {
     });
     for (const oldest of this.#known.keys()) if (this.#known.size > MAX_VERSIONS) this.#known.delete(oldest);
     this.#save.sick(Object.fromEntries(this.#known));
-    if (isOver && this.#proven.delete(key)) this.#save.proven([...this.#proven]);
+    if (isOver && this.#proven.delete(key)) this.#saveProven();
   }
 
   /** It serves somewhere. */
@@ -58,8 +60,8 @@ export class Sickness {
     if (this.#known.delete(key)) this.#save.sick(Object.fromEntries(this.#known));
     if (this.#proven.has(key)) return;
     this.#proven.add(key);
-    for (const oldest of this.#proven) if (this.#proven.size > MAX_VERSIONS) this.#proven.delete(oldest);
-    this.#save.proven([...this.#proven]);
+    for (const oldest of this.#proven) if (this.#proven.size > MAX_PROVEN) this.#proven.delete(oldest);
+    this.#saveProven();
   }
 
   /**
@@ -88,10 +90,19 @@ export class Sickness {
   /** Why nothing is rented for it; null: it may be. */
   reason(key: string, nowMs: number): string | null {
     const known = this.#known.get(key);
-    if (known === undefined || nowMs >= known.untilMs) return null;
+    if (known === undefined || !isResting(known, nowMs)) return null;
     const at = new Date(known.untilMs).toISOString();
     return `its set-up failed on ${hostsOf(known)} that ran it, so none is rented for it until ${at}: ${known.reason}`;
   }
+
+  #saveProven(): void {
+    this.#save.proven([...this.#proven].slice(-MAX_VERSIONS));
+  }
+}
+
+/** Whether it is in its time of grace. What would last longer than the longest was set before the clock went back. */
+function isResting({ untilMs }: Sick[string], nowMs: number): boolean {
+  return nowMs < untilMs && untilMs - nowMs <= LONGEST_MS;
 }
 
 function hostsOf({ hosts }: Sick[string]): string {
