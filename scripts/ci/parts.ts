@@ -280,7 +280,7 @@ export const parts: readonly Part[] = [
     engine: "time, Redis",
     needs: ["python3", "redis-server"],
     command: [...vitest("chaos"), "test/chaos/chaos.test.ts", "test/chaos/usage.test.ts"],
-    timeoutMs: 25 * MINUTE_MS,
+    timeoutMs: 40 * MINUTE_MS,
     measures: true,
   },
   {
