@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { View } from "../chaos/harness/client.ts";
-import { recoveryMs } from "../chaos/harness/recovery.ts";
+import { isTooLate, recoveryMs } from "../chaos/harness/recovery.ts";
 
 const at = (ms: number): string => new Date(ms).toISOString();
 /** A prediction that was accepted and started then, and ended then. */
@@ -23,4 +23,10 @@ test("for which the machine stood still meanwhile is no part of it", () => {
   const stalledMs = (...times: [number, number]): number => (asked.push(times), 200);
   expect(recoveryMs({ beganAt: 500, endedAt: 1000 }, [ran(400, 2000)], stalledMs)).toBe(800);
   expect(asked).toEqual([[1000, 2000]]);
+});
+
+test("a recovery is a fault after four times its aim, and after eight times on a machine that is half as fast", () => {
+  const faults = (slowness: number) => [1999, 8000, 8001, 16_000, 16_001].map((ms) => isTooLate(ms, 2000, slowness));
+  expect(faults(1)).toEqual([false, false, true, true, true]);
+  expect(faults(2)).toEqual([false, false, false, false, true]);
 });

@@ -3,8 +3,8 @@ import { isFinished } from "./client.ts";
 import type { StreamTold, View } from "./client.ts";
 import type { Trace } from "./load.ts";
 import type { Message } from "./receiver.ts";
-import { recoveryMs } from "./recovery.ts";
-import type { StalledMs } from "./recovery.ts";
+import { isTooLate, recoveryMs } from "./recovery.ts";
+import type { Machine } from "./recovery.ts";
 import type { Outage } from "./scenario.ts";
 import { outputOf } from "./scenario.ts";
 
@@ -23,9 +23,6 @@ export type Evidence = {
 
 const SHOWN_CHARS = 500;
 
-/** A machine that others use stretches a recovery; one that takes longer than its aim by more than this is a fault. */
-const BUSY_FACTOR = 4;
-
 export type Ledger = {
   sent: number;
   succeeded: number;
@@ -43,7 +40,7 @@ export type Ledger = {
 export function judge(
   evidence: readonly Evidence[],
   outages: readonly Outage[],
-  stalledMs: StalledMs = () => 0,
+  { stalledMs, slowness }: Machine = { stalledMs: () => 0, slowness: 1 },
 ): Ledger {
   const ledger: Ledger = {
     sent: evidence.filter(({ trace }) => trace.accepted !== null).length,
@@ -64,11 +61,11 @@ export function judge(
   }
   const views = evidence.flatMap(({ last }) => last ?? []);
   for (const outage of outages) {
-    const tookMs = recoveryMs(outage, views, stalledMs);
+    const tookMs = Math.round(recoveryMs(outage, views, stalledMs));
     ledger.longestRecoveryMs = Math.max(ledger.longestRecoveryMs, tookMs);
     if (tookMs > outage.limitMs) {
       const line = `${outage.what}: well again after ${tookMs} ms, the aim is ${outage.limitMs} ms`;
-      (tookMs > BUSY_FACTOR * outage.limitMs ? ledger.problems : ledger.unmet).push(line);
+      (isTooLate(tookMs, outage.limitMs, slowness) ? ledger.problems : ledger.unmet).push(line);
     }
   }
   return ledger;

@@ -5,7 +5,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { isFinished } from "./client.ts";
 import type { Client, StreamTold, View } from "./client.ts";
-import { pacePerSecond } from "./scenario.ts";
 import type { LoadView, Scenario } from "./scenario.ts";
 import type { Receiver } from "./receiver.ts";
 
@@ -37,13 +36,16 @@ export type Load = LoadView & {
   done: Promise<void>;
 };
 
+/** `perSecond`: the pace; Infinity: as fast as the senders can. */
+type Sent = { receivers: readonly Receiver[]; count: number; perSecond: number };
+
 /** Begins to send `count` predictions. After `client`'s signal nothing more is seen, and what is open stays so. */
-export function startLoad(client: Client, scenario: Scenario, receivers: readonly Receiver[], count: number): Load {
+export function startLoad(client: Client, scenario: Scenario, { receivers, count, perSecond }: Sent): Load {
   const traces = Array.from({ length: count }, (_, index) => traceOf(scenario, receivers, index, count));
   const toFollow: Trace[] = [];
   const accepts: { sentAt: number; answeredAt: number }[] = [];
   const beganAt = performance.now();
-  const perMs = pacePerSecond(count, scenario.loadSeconds) / 1000;
+  const perMs = perSecond / 1000;
   let next = 0;
   let sent = 0;
   let finished = 0;

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { ACCOUNT } from "../../../scripts/lib/local-accounts.ts";
 import { watchStalls } from "../../stalls.ts";
+import { comfortablePerSecond } from "./capacity.ts";
 import { createClient } from "./client.ts";
 import type { Client } from "./client.ts";
 import { judgeDevices, lineOfDevice, measureDevices } from "./held-devices.ts";
@@ -10,6 +11,7 @@ import type { Evidence, Ledger } from "./ledger.ts";
 import { startLoad } from "./load.ts";
 import type { Trace } from "./load.ts";
 import { startReceiver } from "./receiver.ts";
+import { FASTEST_PER_SECOND, pacePerSecond } from "./scenario.ts";
 import type { Outage, Scenario } from "./scenario.ts";
 import { accountNamed, settleUsage } from "./usage.ts";
 import { createWorld } from "./world.ts";
@@ -18,6 +20,8 @@ import type { World } from "./world.ts";
 const SETTLE_MS = 60_000;
 const WEBHOOKS_MS = 30_000;
 const READERS = 16;
+/** So many are sent whatever the machine carries: thousands would take too long. */
+const LEAST_PER_SECOND = 60;
 
 export type Report = {
   ledger: Ledger;
@@ -30,6 +34,8 @@ export type Report = {
 };
 
 export async function runScenario(scenario: Scenario, count: number): Promise<Report> {
+  const comfortable = await comfortablePerSecond();
+  const perSecond = Math.min(Math.max(LEAST_PER_SECOND, comfortable), pacePerSecond(count, scenario.loadSeconds));
   const startedAt = performance.now();
   using stalls = watchStalls();
   const around = await scenario.around?.();
@@ -39,7 +45,7 @@ export async function runScenario(scenario: Scenario, count: number): Promise<Re
   const restore = await scenario.prepare?.(world);
   try {
     const client = createClient(world.stack.url, world.stack.apiKey, patience.signal);
-    const load = startLoad(client, scenario, receivers, count);
+    const load = startLoad(client, scenario, { receivers, count, perSecond });
     const outages = await scenario.disturb(world, load);
     await within(Promise.all([load.sent, load.done]), scenario.settleMs ?? SETTLE_MS);
     await delivered(load.traces);
@@ -48,7 +54,10 @@ export async function runScenario(scenario: Scenario, count: number): Promise<Re
     const evidence = await gather(reader, world.runs(), load.traces);
     const misused = await misusedIn(world, evidence, scenario.deviceSlackMs);
     const seconds = (performance.now() - startedAt) / 1000;
-    const ledger = judge(evidence, outages, (fromMs, toMs) => stalls.within(fromMs, toMs));
+    const ledger = judge(evidence, outages, {
+      stalledMs: (fromMs, toMs) => stalls.within(fromMs, toMs),
+      slowness: Math.max(1, FASTEST_PER_SECOND / comfortable),
+    });
     return { ledger, misused, evidence, outages, seconds, lastLines: world.lastLines(40) };
   } finally {
     patience.abort();
