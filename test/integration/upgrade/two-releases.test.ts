@@ -19,6 +19,7 @@ import { createClient } from "../../chaos/harness/client.ts";
 import type { Client } from "../../chaos/harness/client.ts";
 import { judge } from "../../chaos/harness/ledger.ts";
 import { startLoad } from "../../chaos/harness/load.ts";
+import { pacePerSecond } from "../../chaos/harness/scenario.ts";
 import { startReceiver } from "../../chaos/harness/receiver.ts";
 import { delivered, gather, within } from "../../chaos/harness/run-scenario.ts";
 import { notingIn, readHeldRuns, runsByKey } from "../../chaos/harness/held-devices.ts";
@@ -68,8 +69,9 @@ it.each(releases)(
     const patience = new AbortController();
     const loads = releases.map((front) => {
       const client = createClient(urls[front], key, patience.signal);
-      const scenario = { name: front, model: "echo", keys: `${front}-`, loadSeconds: 5, disturb: async () => [] };
-      return { front, client, load: startLoad(client, scenario, [receiver], COUNT) };
+      const scenario = { name: front, model: "echo", keys: `${front}-`, disturb: async () => [] };
+      const sent = { receivers: [receiver], count: COUNT, perSecond: pacePerSecond(COUNT, 5) };
+      return { front, client, load: startLoad(client, scenario, sent) };
     });
     await Promise.all(loads.map(({ load }) => load.reached(0.3)));
     await admin("today", "settings", {

@@ -19,7 +19,7 @@ import type { Load } from "../../chaos/harness/load.ts";
 import { startReceiver } from "../../chaos/harness/receiver.ts";
 import type { Receiver } from "../../chaos/harness/receiver.ts";
 import { delivered, gather, within } from "../../chaos/harness/run-scenario.ts";
-import { outputOf } from "../../chaos/harness/scenario.ts";
+import { outputOf, pacePerSecond } from "../../chaos/harness/scenario.ts";
 import type { Job, Scenario } from "../../chaos/harness/scenario.ts";
 import { openSite } from "./site.ts";
 import type { Site } from "./site.ts";
@@ -166,7 +166,9 @@ async function startSender(
   const apiKey = account === "local" ? site.credentials.apiKey : await addAccount(account);
   const client = createClient(site.url, apiKey, signal);
   const scenario = { loadSeconds: 15, ...how, name: account, keys: `${account}-`, disturb: async () => [] };
-  return { apiKey, client, load: startLoad(client, scenario, receiver === null ? [] : [receiver], count) };
+  const receivers = receiver === null ? [] : [receiver];
+  const perSecond = pacePerSecond(count, scenario.loadSeconds);
+  return { apiKey, client, load: startLoad(client, scenario, { receivers, count, perSecond }) };
 }
 
 async function addAccount(name: string): Promise<string> {
