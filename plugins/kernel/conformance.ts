@@ -211,7 +211,7 @@ export function aPart(part: Partial<OutputPart> = {}): OutputPart {
 
 function anHttpCall(authorization: string | undefined): Call {
   const header = (name: string) => (name === "authorization" ? authorization : undefined);
-  const headers = () => (authorization === undefined ? {} : { authorization });
+  const headers = (): Record<string, string> => (authorization === undefined ? {} : { authorization });
   const path = "/v1/predictions";
   return { requestId: "request-1", method: "GET", path, clientIp: null, header, headers, principal: null };
 }
