@@ -20,15 +20,20 @@ const HELP = `Runs a stack of its own under a steady, mixed load, and fails when
 
   npm run soak -- [--minutes 60] [--load 0.7] [--slack 1] [--verbose]
 
-  --minutes   how long the load lasts, 3 to 10080 (default 60), and longer where something drifts. The first fifth, 1.5 minutes at least and 10 at most, is warm-up
+  --minutes   how long the load lasts, 3 to 10080 (default 60), and longer where something drifts. The first fifth is
+              warm-up, 1.5 minutes at least and 10 at most
   --load      the share of what the stack can carry, 0.05 to 1, measured for 15 s before (default 0.7)
-  --slack     fail only at so many times what counts as drift, 1 to 4 (default 1); what lies between is printed as an aim that is unmet
+  --slack     fail only at so many times what counts as drift, 1 to 4 (default 1); what lies between is printed as an
+              aim that is unmet
   --verbose   show what the processes of the stack say (default: off)
 
-Every 15 s it samples resident memory and open handles of every process (after a collection of garbage), the disk, throughput and latency. At the end medians of
-the first and the last third after the warm-up are compared, and the latencies of the five accounts that share the load; docs/soak.md says what counts as drift.
-Where something drifted, the load goes on for the time after the warm-up once more (2.5 minutes more of 4, 50 of 60), and that is judged by itself: what drifts
-both times fails, what did once is printed as a step. An operation that failed, or a process that ended, fails without that. Ctrl-C stops it.
+Every 15 s it samples resident memory and open handles of every process (after a collection of garbage), the disk,
+throughput and latency. At the end it compares medians of the first and the last third after the warm-up, and the
+latencies of the five accounts that share the load. docs/soak.md says what counts as drift.
+
+If something drifted, the load goes on for as long as after the warm-up (2.5 minutes more of 4, 50 of 60), and that time
+is judged by itself. What drifts both times fails; what drifts once is printed as a step. An operation that fails, or a
+process that ends, makes the soak fail without a second look. Ctrl-C stops it.
 Exit codes: 0 nothing drifted twice, 1 something did or an operation failed, 2 a setting is wrong, 130 stopped.`;
 
 const OptionsSchema = z.object({

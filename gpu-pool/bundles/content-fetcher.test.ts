@@ -270,7 +270,7 @@ test("what a pool brings for one model has its room, and keeps what has come, un
   expect(await one.contents.has(c)).toBe(true);
 });
 
-test("what the pools of a host bring has its room together: one that was killed takes none, nor the same twice", async () => {
+test("the pools of a host share the room for what they bring; a killed pool takes none, and nothing counts twice", async () => {
   const files = ["a", "b", "c"].map((name) => only(contentsOf({ [name]: large() })));
   const [a, b, c] = files as [Content, Content, Content];
   let open = (): void => {};

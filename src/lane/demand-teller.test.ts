@@ -60,7 +60,7 @@ describe("what a lane tells the scaler", () => {
     expect(told.map(({ at }) => at)).toEqual([0, 30_000]);
   });
 
-  it("is told often again once the scaler asks, though it said otherwise before, or says so at that moment", async () => {
+  it("is told often again once the scaler asks, whatever it said before or says at that moment", async () => {
     let [everyMs, answered] = [30_000, Promise.resolve()];
     const { teller, told, until } = harness(async () => {
       const reply = { everyMs, versions: [] };

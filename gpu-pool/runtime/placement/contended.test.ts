@@ -125,7 +125,7 @@ test("a process that was told to leave is no room: what comes while it still run
   ]);
 });
 
-test("of a model whose memory nobody knows one process is room until it is measured, then as many as there are cards", async () => {
+test("a model of unknown memory has room for one process until that is measured, then for one a card", async () => {
   const { clock, pass } = createSteppedClock();
   const host = new ContendedHost(clock, 3, { guess: { loadMs: 2000, runMs: 60_000, hint: false } });
   await pass(20);

@@ -21,7 +21,7 @@ function drained(running: number, nowS: number): readonly string[] {
   return plan.drain;
 }
 
-it("drains what runs something so early that it likely begins no other increment, and what is idle a little before", () => {
+it("drains a busy machine so early that it likely begins no other increment, and an idle one a little before", () => {
   expect(drained(1, 3555)).toEqual([]);
   expect(drained(1, 3580)).toEqual([machine.id]);
   expect(drained(8, 3565)).toEqual([machine.id]);

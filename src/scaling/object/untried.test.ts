@@ -35,7 +35,7 @@ it("rents two machines for a burst on a new version, says why, and as many as ar
   expect(world.names).toHaveLength(5);
 });
 
-it("rents no third machine for a burst on a sick version, however far apart the two fail, and one after the grace", () => {
+it("rents two machines for a burst on a sick version, however far apart they fail, and one after the grace", () => {
   const world = new World({ classes: { cpu: { max: 8 } } });
   world.offers = [offer("a", { available: 1 }), ...["b", "c", "d"].map((id) => offer(id, { pricePerHourNano: 2e9 }))];
   let isUp = false;

@@ -15,7 +15,7 @@ const SHARE = 0.8;
 
 let known: Promise<number> | null = null;
 
-/** Predictions a second that leave a stack without faults some time to spare; measured once in a process, in some 15 s. */
+/** Predictions a second that leave a stack without faults time to spare; measured once in a process, in some 15 s. */
 export function comfortablePerSecond(): Promise<number> {
   known ??= measure();
   return known;
