@@ -164,6 +164,26 @@ describe("the input's validator", () => {
     expect(validator({ x: schema }, {}, schemas)({ x: input })).toEqual([]);
   });
 
+  it("counts what alternatives that don't fit cost, beyond the look at each", () => {
+    const steps = Array.from({ length: 60 }, (_, step): [string, Json] => {
+      const next = { $ref: `#/components/schemas/S${step + 1}` };
+      return [`S${step}`, { anyOf: [next, next] }];
+    });
+    let looks = 0;
+    const watched = new Proxy<{ [key: string]: Json }>(
+      { unknown: 1 },
+      { ownKeys: (target) => ((looks += 1), Reflect.ownKeys(target)) },
+    );
+    const last = { additionalProperties: false };
+    validator(
+      { x: { $ref: "#/components/schemas/S0" } },
+      {},
+      { ...Object.fromEntries(steps), S60: last },
+    )({ x: watched });
+    expect(looks).toBeGreaterThan(0);
+    expect(looks).toBeLessThan(30_000);
+  });
+
   it("refuses with a pattern that would backtrack for ever", () => {
     const check = validator({ x: { type: "string", pattern: "^(a+)+$" } });
     expect(check({ x: `${"a".repeat(5000)}!` })).toHaveLength(1);

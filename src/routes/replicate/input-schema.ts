@@ -25,6 +25,8 @@ const MAX_CHECK_DEPTH = 1000;
 /** How deep a schema is compiled, references included. */
 const MAX_COMPILE_DEPTH = 256;
 const CHARACTERS_A_STEP = 16;
+/** An alternative that doesn't fit costs this much more: its problems are collected and compared. */
+const STEPS_A_MISFIT = 12;
 const MAX_SHOWN_VALUES = 20;
 
 /** Ends a run whose steps are spent. */
@@ -276,6 +278,7 @@ function compileCombination(schema: Schema, scope: Scope): Check[] {
       if (fields.length === 0) return;
       failed.push(fields);
     }
+    run.spend(failed.length * STEPS_A_MISFIT);
     reportNearest(failed, value, field, run.report);
   };
   return [...all, anyFits];

@@ -20,6 +20,8 @@ import type { UsageRecords } from "./usage-records.ts";
 const TEMP = process.env["CHAOS_TMPDIR"] ?? tmpdir();
 const LINES_KEPT = 400;
 const UP_MS = 60_000;
+/** Each waits 100 ms longer than the one before: 5.5 s in all. */
+const REMOVE_TRIES = 10;
 
 export const modelsDir = fileURLToPath(new URL("../models", import.meta.url));
 
@@ -115,7 +117,8 @@ export async function createWorld(model: string, options: Partial<StackOptions> 
     },
     async end() {
       await stack.stop();
-      rmSync(dir, { recursive: true, force: true });
+      // A process that was killed may still write its last file.
+      rmSync(dir, { recursive: true, force: true, maxRetries: REMOVE_TRIES });
     },
   };
   try {
