@@ -2,12 +2,14 @@
  * The pool program without an edge: a small one of the tests stands in, so that the pool and the model are what is
  * measured.
  */
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { startFakeEdge } from "../../integration/pool/fake-edge.ts";
 import type { Tracked } from "../../integration/pool/fake-edge.ts";
 import { refOf, startPool } from "../../integration/pool/pool-process.ts";
+import { StatusSchema } from "../../../gpu-pool/telemetry/status.ts";
+import type { Status } from "../../../gpu-pool/telemetry/status.ts";
 import type { Json } from "../../../src/contract/prediction.ts";
 
 const FIRST_LIMIT_MS = 300_000;
@@ -16,12 +18,13 @@ export type PoolAlone = {
   pid: number;
   /** Runs predictions of `model` for a while, `inFlight` at a time; predictions per second. Rejects when one fails. */
   drive(model: string, input: Json, inFlight: number, durationMs: number): Promise<number>;
-  /** Runs one prediction to its end. */
-  run(model: string, input: Json): Promise<{ isGood: boolean; ms: number }>;
+  /** Runs one prediction to its end; `problem`: why it failed. */
+  run(model: string, input: Json): Promise<{ isGood: boolean; ms: number; output: Json; problem: string | null }>;
   /** A gauge of `/metrics` for a model; null when it isn't there. */
   gauge(name: string, model: string): Promise<number | null>;
   /** Runs one prediction of `model` for each of `inputs`, `inFlight` at a time; predictions per second. */
   runAll(model: string, inputs: readonly Json[], inFlight: number): Promise<number>;
+  status(): Promise<Status>;
   /** What the pool's metrics say now. */
   metrics(): Promise<string>;
   stop(): Promise<void>;
@@ -34,6 +37,8 @@ export async function startPoolAlone(
   env: Record<string, string> = {},
 ): Promise<PoolAlone> {
   const root = mkdtempSync(join(tmpdir(), "edgeplane-bench-pool-"));
+  // Isolated models may run as other users.
+  chmodSync(root, 0o755);
   const home = {
     root,
     models: join(root, "models"),
@@ -72,7 +77,11 @@ export async function startPoolAlone(
       const ref = await refOf(home, model);
       const tracked = edge.submit(ref, input, { endInMs: FIRST_LIMIT_MS, startInMs: FIRST_LIMIT_MS });
       await edge.until(() => finished(tracked), FIRST_LIMIT_MS, "a prediction");
-      return { isGood: tracked.terminal?.type === "succeeded", ms: performance.now() - startedAt };
+      const ms = performance.now() - startedAt;
+      const { terminal } = tracked;
+      if (terminal?.type === "succeeded") return { isGood: true, ms, output: terminal.output ?? null, problem: null };
+      const problem = terminal?.type === "failed" ? terminal.error.message : "it was canceled";
+      return { isGood: false, ms, output: null, problem };
     },
     async gauge(name, model) {
       const text = await (await fetch(`http://127.0.0.1:${await pool.port()}/metrics`)).text();
@@ -93,6 +102,9 @@ export async function startPoolAlone(
       };
       await Promise.all(Array.from({ length: inFlight }, worker));
       return (inputs.length / (performance.now() - startedAt)) * 1000;
+    },
+    async status() {
+      return StatusSchema.parse(await (await fetch(`http://127.0.0.1:${await pool.port()}/status`)).json());
     },
     async metrics() {
       return (await fetch(`http://127.0.0.1:${await pool.port()}/metrics`)).text();
