@@ -46,15 +46,20 @@ class Embedder:
             model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
         self.model = model.to(device=self.device, dtype=self.dtype).eval()
 
-    @torch.inference_mode()
-    def embed(self, texts: Sequence[str]) -> torch.Tensor:
-        """One row for each text, on the CPU. Lengths are rounded up to a bucket, so that few shapes occur."""
+    def ids(self, texts: Sequence[str]) -> torch.Tensor:
+        """The bytes of each text in a row, on the CPU. Lengths are rounded up to a bucket, so that few shapes occur."""
         rows: List[bytes] = [text.encode()[:LONGEST] or b" " for text in texts]
-        longest = max(len(row) for row in rows)
-        width = min(LONGEST, -(-longest // BUCKET) * BUCKET)
-        ids = torch.full((len(rows), width), PADDING, dtype=torch.long)
-        for index, row in enumerate(rows):
-            ids[index, : len(row)] = torch.frombuffer(bytearray(row), dtype=torch.uint8).long()
-        if self.device.type == "cuda":
-            ids = ids.pin_memory().to(self.device, non_blocking=True)
-        return self.model(ids).cpu()
+        lengths = torch.tensor([len(row) for row in rows])
+        width = min(LONGEST, -(-int(lengths.max()) // BUCKET) * BUCKET)
+        together = bytearray(b"".join(row.ljust(width) for row in rows))
+        ids = torch.frombuffer(together, dtype=torch.uint8).view(len(rows), width).long()
+        ids[torch.arange(width) >= lengths.unsqueeze(1)] = PADDING
+        return ids.pin_memory() if self.device.type == "cuda" else ids
+
+    @torch.inference_mode()
+    def vectors(self, ids: torch.Tensor) -> torch.Tensor:
+        """One row of float32 for each text, on the CPU."""
+        return self.model(ids.to(self.device, non_blocking=True)).cpu()
+
+    def embed(self, texts: Sequence[str]) -> torch.Tensor:
+        return self.vectors(self.ids(texts))

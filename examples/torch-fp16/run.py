@@ -1,7 +1,29 @@
-from typing import List, Optional
+import base64
+import ctypes
+from typing import Any, List, NamedTuple, Optional
 
+import torch
 from cog import BaseRunner, BatchInput, Input, Path
 from encoder import LONGEST, Embedder
+
+FLOAT_BYTES = 4
+
+
+class Prepared(NamedTuple):
+    ids: torch.Tensor
+    encodings: List[str]
+
+
+class Encoded(NamedTuple):
+    vectors: torch.Tensor
+    encodings: List[str]
+
+
+def as_output(vector: torch.Tensor, encoding: str) -> Any:
+    """In base64 a vector takes a quarter of the bytes, and a hundredth of the time, of its numbers as JSON."""
+    if encoding == "float":
+        return vector.tolist()
+    return base64.b64encode(ctypes.string_at(vector.data_ptr(), vector.numel() * FLOAT_BYTES)).decode()
 
 
 class Runner(BaseRunner):
@@ -12,13 +34,25 @@ class Runner(BaseRunner):
             self.embedder.embed(["warm up " * 8] * size)
         print("device: {}, {}".format(self.embedder.device, self.embedder.dtype))
 
-    def run(self, text: str = Input(description="The text; what is beyond 512 bytes is cut")) -> List[float]:
-        return self.embed([text])[0]
+    def run(
+        self,
+        text: str = Input(description="The text; what is beyond 512 bytes is cut"),
+        encoding: str = Input(
+            description="float: a list of numbers; base64: little-endian float32",
+            choices=["float", "base64"],
+            default="float",
+        ),
+    ) -> Any:
+        """One vector of 768 numbers and length 1."""
+        return as_output(self.embedder.embed([text])[0], encoding)
 
-    def run_batch(self, inputs: List[BatchInput]) -> List[List[float]]:
-        return self.embed([item.text for item in inputs])
+    def prepare_batch(self, inputs: List[BatchInput]) -> Prepared:
+        self.record_metric("batch_size", len(inputs))
+        self.record_metric("tokens", sum(min(LONGEST, len(item.text.encode())) for item in inputs))
+        return Prepared(self.embedder.ids([item.text for item in inputs]), [item.encoding for item in inputs])
 
-    def embed(self, texts: List[str]) -> List[List[float]]:
-        self.record_metric("batch_size", len(texts))
-        self.record_metric("tokens", sum(min(LONGEST, len(text.encode())) for text in texts))
-        return self.embedder.embed(texts).tolist()
+    def run_batch(self, prepared: Prepared) -> Encoded:
+        return Encoded(self.embedder.vectors(prepared.ids), prepared.encodings)
+
+    def postprocess_batch(self, encoded: Encoded) -> List[Any]:
+        return [as_output(vector, encoding) for vector, encoding in zip(encoded.vectors, encoded.encodings)]

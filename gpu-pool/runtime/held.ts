@@ -6,6 +6,9 @@ import { reportStopped } from "./item-messages.ts";
 import type { Prediction } from "./prediction.ts";
 import type { RunnerOptions } from "./runner-options.ts";
 
+/** Why what is fetched for it stops; one for all, as the trace of an error made for each end is a cost. */
+const HAS_ENDED = new Error("the prediction has ended");
+
 export type HeldOptions = Pick<RunnerOptions, "report" | "observe" | "onEnded"> & { clock: Clock };
 
 export class Held {
@@ -61,7 +64,7 @@ export class Held {
   /** Its end has been reported. */
   ended(prediction: Prediction, outcome: string): void {
     prediction.stage = "ended";
-    prediction.fetching.abort();
+    prediction.fetching.abort(HAS_ENDED);
     this.#byToken.delete(prediction.ref.token);
     this.busyAtMs = this.#options.clock.nowMs();
     dropInputs(prediction);

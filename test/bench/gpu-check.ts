@@ -20,7 +20,7 @@ import { table } from "./lib/stats.ts";
 const MODEL = "torch-fp16";
 /** The longest that the model takes. */
 const PAGE_BYTES = 512;
-/** Each prediction's output is 768 numbers as JSON, which several processes write side by side. */
+/** Python writes the outputs of one process in one thread at a time: several processes do it side by side. */
 const PROCESSES_BESIDE = 4;
 /** On a GPU: through the pool, of the bare loop's rate; and how busy NVML must find the card. */
 const FULL_RATE = 0.97;

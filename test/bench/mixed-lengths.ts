@@ -42,14 +42,17 @@ const lengths = texts.map(tokenCount);
 process.env["EDGEPLANE_ENVIRONMENTS_DIR"] = join(kept, "environments");
 
 async function start(keys: string): Promise<PoolAlone> {
-  return startPoolAlone((folder) => {
-    const model = join(folder, MODEL);
-    cpSync(example, model, { recursive: true });
-    writeFileSync(
-      join(model, "cog.yaml"),
-      `build:\n  python_requirements: requirements.txt\nrun: "run.py:Runner"\nedgeplane:\n  ${keys}\n`,
-    );
-  });
+  return startPoolAlone(
+    (folder) => {
+      const model = join(folder, MODEL);
+      cpSync(example, model, { recursive: true });
+      writeFileSync(
+        join(model, "cog.yaml"),
+        `build:\n  python_requirements: requirements.txt\nrun: "run.py:Runner"\nedgeplane:\n  ${keys}\n`,
+      );
+    },
+    { edge: "empty" },
+  );
 }
 
 /** Sum over count of a histogram. */

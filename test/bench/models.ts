@@ -66,9 +66,12 @@ for (const name of [MODEL, "hello-world"]) {
 }
 
 const bare = await startBareLoop(python, example, "embedder");
-const alone = await startPoolAlone((folder) => {
-  cpSync(example, join(folder, MODEL), { recursive: true });
-});
+const alone = await startPoolAlone(
+  (folder) => {
+    cpSync(example, join(folder, MODEL), { recursive: true });
+  },
+  { edge: "empty" },
+);
 const stack = await startStack({ port: Number(values.port), stateDir, models });
 try {
   await helloThrough(stack);

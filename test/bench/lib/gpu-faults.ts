@@ -16,8 +16,7 @@ const LARGE = 96;
 export async function checkFaults(cardName: string | null): Promise<Finding[]> {
   const pool = await startPoolAlone(
     (models) => cpSync(join(repository, "test/bench/gpu-models", MODEL), join(models, MODEL), { recursive: true }),
-    [],
-    { EDGEPLANE_ISOLATION: "auto", EDGEPLANE_DEVICE_CHECK: "auto" },
+    { edge: "rules", env: { EDGEPLANE_ISOLATION: "auto", EDGEPLANE_DEVICE_CHECK: "auto" } },
   );
   try {
     return [await defaults(pool, cardName), await brokenContext(pool), await largeBatches(pool)];

@@ -8,8 +8,8 @@ import { descendantsOf, measureCpu } from "./processes.ts";
 import { median, spread, table } from "./stats.ts";
 
 const POLL_MS = 200;
-/** Predictions in flight for each place in a batch. */
-const AHEAD = 3;
+/** Predictions in flight for each place in a batch: one is prepared, one runs, one is written, and the next ones wait. */
+const AHEAD = 5;
 
 export type RatesOptions = {
   python: string;
@@ -37,6 +37,7 @@ type Side = { name: string; rate: number[]; busy: number[]; cores: string[]; mea
 
 export async function measureRates(options: RatesOptions): Promise<Rates> {
   const { text, limit, seconds, model } = options;
+  const input = { text, encoding: "base64" };
   const bare = await startBareLoop(options.python, options.source, "encoder");
   const pools: PoolAlone[] = [];
   try {
@@ -45,13 +46,13 @@ export async function measureRates(options: RatesOptions): Promise<Rates> {
       sideOf(`bare Python loop, ${best.batch} at a time`, () => bare.measure([text], best.batch, seconds)),
     ];
     for (const count of options.processes) {
-      const pool = await startPoolAlone((models) => options.copyModel(join(models, model), count));
+      const pool = await startPoolAlone((models) => options.copyModel(join(models, model), count), { edge: "empty" });
       pools.push(pool);
       const inFlight = AHEAD * limit * count;
-      await pool.drive(model, { text }, inFlight, 500);
+      await pool.drive(model, input, inFlight, 500);
       const name = `through the pool, batches of ${limit} at most, ${count} process${count === 1 ? "" : "es"}`;
       sides.push(
-        sideOf(name, () => driven(pool, sides, name, () => pool.drive(model, { text }, inFlight, seconds * 1000))),
+        sideOf(name, () => driven(pool, sides, name, () => pool.drive(model, input, inFlight, seconds * 1000))),
       );
     }
     for (let round = 1; round <= options.rounds; round += 1) {

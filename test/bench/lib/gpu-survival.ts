@@ -37,8 +37,7 @@ export async function checkSurvival(
       }
       cpSync(join(repository, "test/bench/gpu-models/greedy"), join(models, "greedy"), { recursive: true });
     },
-    [],
-    cards?.env ?? {},
+    { edge: "rules", env: cards?.env ?? {} },
   );
   try {
     return [

@@ -1,18 +1,21 @@
 /**
- * The pool program without an edge: a small one of the tests stands in, so that the pool and the model are what is
- * measured.
+ * The pool program without an edge, so that the pool and the model are what is measured. For rates an empty edge stands
+ * in; the small one of the tests, which runs the edge's own rules, where something goes wrong.
  */
 import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { startFakeEdge } from "../../integration/pool/fake-edge.ts";
-import type { Tracked } from "../../integration/pool/fake-edge.ts";
 import { refOf, startPool } from "../../integration/pool/pool-process.ts";
 import { StatusSchema } from "../../../gpu-pool/telemetry/status.ts";
 import type { Status } from "../../../gpu-pool/telemetry/status.ts";
-import type { Json } from "../../../src/contract/prediction.ts";
+import type { Json, ModelRef } from "../../../src/contract/prediction.ts";
+import { startEmptyEdge } from "./empty-edge.ts";
+import type { End } from "./empty-edge.ts";
 
-const FIRST_LIMIT_MS = 300_000;
+/** The first waits for a model's set-up. */
+const LIMIT_MS = 300_000;
+const HELLO_MS = 30_000;
 
 export type PoolAlone = {
   pid: number;
@@ -30,11 +33,26 @@ export type PoolAlone = {
   stop(): Promise<void>;
 };
 
+/** The edge of a bench: it submits a prediction, and resolves with the last event of it. */
+type StandIn = {
+  url: string;
+  token: string;
+  connected(): Promise<void>;
+  submit(model: ModelRef, input: Json): Promise<End>;
+  close(): Promise<void>;
+};
+
+export type PoolAloneOptions = {
+  flags?: readonly string[];
+  env?: Record<string, string>;
+  /** `empty`: it does nothing but grant and take. `rules`: the tests', which judges, retries and times out. */
+  edge: "empty" | "rules";
+};
+
 /** `prepare` fills the folder of models. */
 export async function startPoolAlone(
   prepare: (models: string) => void,
-  flags: readonly string[] = [],
-  env: Record<string, string> = {},
+  { flags = [], env = {}, edge: kind }: PoolAloneOptions,
 ): Promise<PoolAlone> {
   const root = mkdtempSync(join(tmpdir(), "edgeplane-bench-pool-"));
   // Isolated models may run as other users.
@@ -47,25 +65,25 @@ export async function startPoolAlone(
   };
   for (const folder of [home.models, home.state]) mkdirSync(folder, { recursive: true });
   prepare(home.models);
-  const edge = await startFakeEdge();
+  const edge = kind === "empty" ? await startEmptyEdge() : await startEdgeOfRules();
   const pool = startPool(home, edge.url, edge.token, ["--idle-stop-ms", "0", "--silence-ms", "30000", ...flags], env);
-  await edge.until(() => edge.hellos.length > 0, 30_000, "the pool's hello");
-  const finished = ({ terminal }: Tracked) => terminal !== null;
+  await edge.connected();
+  const runOne = async (model: string, input: Json) => edge.submit(await refOf(home, model), input);
+  const runGood = async (ref: ModelRef, input: Json): Promise<void> => {
+    const end = await edge.submit(ref, input);
+    if (end.type !== "succeeded") throw new Error(JSON.stringify(end).slice(0, 500));
+  };
 
   return {
     pid: pool.process.pid ?? 0,
     async drive(model, input, inFlight, durationMs) {
       const ref = await refOf(home, model);
-      const first = edge.submit(ref, input, { endInMs: FIRST_LIMIT_MS, startInMs: FIRST_LIMIT_MS });
-      await edge.until(() => finished(first), FIRST_LIMIT_MS, "the first prediction");
+      await edge.submit(ref, input);
       const startedAt = performance.now();
       let completed = 0;
       const worker = async () => {
         while (performance.now() - startedAt < durationMs) {
-          const tracked = edge.submit(ref, input);
-          await edge.until(() => finished(tracked), 60_000, "a prediction");
-          if (tracked.terminal?.type !== "succeeded") throw new Error(JSON.stringify(tracked.terminal).slice(0, 500));
-          edge.predictions.delete(tracked.id);
+          await runGood(ref, input);
           completed += 1;
         }
       };
@@ -74,14 +92,10 @@ export async function startPoolAlone(
     },
     async run(model, input) {
       const startedAt = performance.now();
-      const ref = await refOf(home, model);
-      const tracked = edge.submit(ref, input, { endInMs: FIRST_LIMIT_MS, startInMs: FIRST_LIMIT_MS });
-      await edge.until(() => finished(tracked), FIRST_LIMIT_MS, "a prediction");
+      const end = await runOne(model, input);
       const ms = performance.now() - startedAt;
-      const { terminal } = tracked;
-      if (terminal?.type === "succeeded") return { isGood: true, ms, output: terminal.output ?? null, problem: null };
-      const problem = terminal?.type === "failed" ? terminal.error.message : "it was canceled";
-      return { isGood: false, ms, output: null, problem };
+      if (end.type === "succeeded") return { isGood: true, ms, output: end.output ?? null, problem: null };
+      return { isGood: false, ms, output: null, problem: end.error.message };
     },
     async gauge(name, model) {
       const text = await (await fetch(`http://127.0.0.1:${await pool.port()}/metrics`)).text();
@@ -93,12 +107,7 @@ export async function startPoolAlone(
       const rest = inputs[Symbol.iterator]();
       const startedAt = performance.now();
       const worker = async () => {
-        for (const input of rest) {
-          const tracked = edge.submit(ref, input, { endInMs: FIRST_LIMIT_MS, startInMs: FIRST_LIMIT_MS });
-          await edge.until(() => finished(tracked), FIRST_LIMIT_MS, "a prediction");
-          if (tracked.terminal?.type !== "succeeded") throw new Error(JSON.stringify(tracked.terminal).slice(0, 500));
-          edge.predictions.delete(tracked.id);
-        }
+        for (const input of rest) await runGood(ref, input);
       };
       await Promise.all(Array.from({ length: inFlight }, worker));
       return (inputs.length / (performance.now() - startedAt)) * 1000;
@@ -114,6 +123,24 @@ export async function startPoolAlone(
       await edge.close();
       home.remove();
     },
+  };
+}
+
+async function startEdgeOfRules(): Promise<StandIn> {
+  const edge = await startFakeEdge();
+  return {
+    url: edge.url,
+    token: edge.token,
+    connected: () => edge.until(() => edge.hellos.length > 0, HELLO_MS, "the pool's hello"),
+    async submit(model, input) {
+      const tracked = edge.submit(model, input, { endInMs: LIMIT_MS, startInMs: LIMIT_MS });
+      await edge.until(() => tracked.terminal !== null, LIMIT_MS, "a prediction");
+      const { terminal } = tracked;
+      edge.predictions.delete(tracked.id);
+      if (terminal?.type === "succeeded" || terminal?.type === "failed") return terminal;
+      throw new Error(`prediction ${tracked.id} was canceled`);
+    },
+    close: () => edge.close(),
   };
 }
 
