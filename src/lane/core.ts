@@ -204,7 +204,7 @@ export class LaneCore {
     for (const [id, { about }] of this.backlog.marks) if (about.session === name) this.unmark(id, now);
     const keys = [...session.credits.keys()];
     this.credit.gone(name);
-    this.runs.gone(name);
+    this.runs.gone(name, now);
     for (const key of keys) this.#judge(key, now);
   }
 
@@ -241,7 +241,7 @@ export class LaneCore {
   }
 
   /** How much of everything is in memory, for tests of its bounds. */
-  memory(): Record<"flows" | "loaded" | "marks" | "holds" | "runs" | "versions" | "ended", number> {
+  memory(): Record<"flows" | "loaded" | "marks" | "holds" | "runs" | "versions" | "ended" | "lost", number> {
     return {
       flows: [...this.backlog.flows()].length,
       loaded: this.backlog.loaded(),
@@ -250,6 +250,7 @@ export class LaneCore {
       runs: this.runs.size(),
       versions: this.versions.size,
       ended: this.runs.earlySize(),
+      lost: this.runs.lostSize(),
     };
   }
 
@@ -370,9 +371,7 @@ export class LaneCore {
   }
 
   #cancelRun(id: string, now: number): void {
-    if (this.runs.get(id) === undefined) return;
-    this.runs.cancel(id);
-    this.credit.release(id, now);
+    if (this.runs.cancel(id)) this.credit.release(id, now);
   }
 
   #unmarked(id: string, about: Pick): void {

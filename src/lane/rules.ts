@@ -29,7 +29,7 @@ export type LaneRules = {
    */
   maxRuns: number;
   maxRunMs: number;
-  /** Runs that ended before their shards told that they were granted. */
+  /** Runs that ended before their shards told that they were granted; and as many whose session is over. */
   maxEnded: number;
   endedMs: number;
   /** Versions; beyond it those that nobody serves and nobody waits for are forgotten. */

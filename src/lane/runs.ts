@@ -32,11 +32,16 @@ type Bounds = { maxRuns: number; maxRunMs: number; maxEnded: number; endedMs: nu
 
 export type Runs = ReturnType<typeof createRuns>;
 
+/** What a flow was charged for a run whose session is over. */
+type Lost = { flow: Flow; chargedMs: number; at: number };
+
 /** `settle` adds milliseconds, which may be negative, to what a flow has paid. */
 export function createRuns(rules: Bounds, settle: (flow: Flow, ms: number) => void) {
   const runs = new Map<string, Run>();
   /** Runs that ended before their shards told that they were granted. */
   const early = new Map<string, Early>();
+  /** Runs of sessions that are over: they wait again, or their pool was only cut off and tells what they took. */
+  const lost = new Map<string, Lost>();
 
   function remove(id: string): Run | undefined {
     const run = runs.get(id);
@@ -55,15 +60,34 @@ export function createRuns(rules: Bounds, settle: (flow: Flow, ms: number) => vo
     }
   }
 
+  function noteLost(id: string, { flow, chargedMs }: Run, now: number): void {
+    lost.set(id, { flow, chargedMs, at: now });
+    for (const [oldest, { at }] of lost) {
+      if (lost.size <= rules.maxEnded && now - at < rules.maxRunMs) break;
+      lost.delete(oldest);
+    }
+  }
+
+  /** One whose session is over took `ms`, as is known now. False: there is none. */
+  function settleLost(id: string, ms: number): boolean {
+    const known = lost.get(id);
+    if (known === undefined) return false;
+    lost.delete(id);
+    settle(known.flow, ms - known.chargedMs);
+    return true;
+  }
+
   return {
     get: (id: string) => runs.get(id),
     size: () => runs.size,
     all: () => runs.values(),
     earlySize: () => early.size,
+    lostSize: () => lost.size,
     isFull: () => runs.size >= rules.maxRuns,
 
     begin(id: string, run: Run): void {
       remove(id);
+      settleLost(id, 0);
       runs.set(id, run);
       run.version.inFlight += 1;
       notePending(run.flow, run.chargedMs, run.cost);
@@ -77,6 +101,7 @@ export function createRuns(rules: Bounds, settle: (flow: Flow, ms: number) => vo
     /** Its pool no longer holds it; it took `ms` of its device. Answers the version, if that is known. */
     end(id: string, ms: number, now: number): Version | null {
       const run = remove(id);
+      if (run === undefined && settleLost(id, ms)) return null;
       if (run === undefined || run.isReserved) noteEarly(id, { at: now, ms, isSettled: run !== undefined });
       if (run === undefined) return null;
       const { flow, version, cost, chargedMs, at } = run;
@@ -94,15 +119,24 @@ export function createRuns(rules: Bounds, settle: (flow: Flow, ms: number) => vo
       return news;
     },
 
-    /** It is not running after all, or nobody will tell how long it did: it is charged nothing. */
-    cancel(id: string): void {
+    /**
+     * It is not running after all, or nobody will tell how long it did: it is charged nothing. False: no session that
+     * there is had it.
+     */
+    cancel(id: string): boolean {
       const run = remove(id);
-      if (run !== undefined) settle(run.flow, -run.chargedMs);
+      if (run === undefined) settleLost(id, 0);
+      else settle(run.flow, -run.chargedMs);
+      return run !== undefined;
     },
 
-    /** The session is over: its runs stay charged as they were estimated. */
-    gone(session: string): void {
-      for (const [id, run] of runs) if (run.session === session) remove(id);
+    /** The session is over: its runs stay charged as they were estimated until more is known of them. */
+    gone(session: string, now: number): void {
+      for (const [id, run] of runs) {
+        if (run.session !== session) continue;
+        remove(id);
+        noteLost(id, run, now);
+      }
     },
   };
 }

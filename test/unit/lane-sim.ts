@@ -39,7 +39,7 @@ type Pool = {
   slots: number;
   ahead: number;
   versions: readonly string[];
-  running: number;
+  runs: Set<LaneEntry>;
   queued: LaneEntry[];
   seen: string[];
   ended: { id: string; ms: number }[];
@@ -76,7 +76,7 @@ export class LaneSim {
       slots,
       ahead,
       versions,
-      running: 0,
+      runs: new Set(),
       queued: [],
       seen: [],
       ended: [],
@@ -152,6 +152,25 @@ export class LaneSim {
     this.#act();
   }
 
+  /**
+   * A pool dies with all that it holds: its channel closes, and after a while shards hand on again what they had
+   * granted to it. Answers their ids.
+   */
+  kill(name: string, handedOnAfterMs: number): string[] {
+    const pool = this.#pools.get(name);
+    if (pool === undefined) throw new Error(`there is no pool ${name}`);
+    const held = [...pool.runs, ...pool.queued].filter(({ id }) => this.jobs.has(id));
+    pool.isAlive = false;
+    this.core.gone(name);
+    this.#act();
+    this.after(handedOnAfterMs, () => {
+      const offers = held.map((entry) => ({ ...entry, isBack: true as const }));
+      for (const [id, ticket] of Object.entries(this.core.offer(offers).tickets)) this.#tickets.set(id, ticket);
+      this.#act();
+    });
+    return held.map(({ id }) => id);
+  }
+
   /** A pool takes more than it can begin, and hands it back in two messages, the latest first. */
   takeAndReturn(name: string, count: number): void {
     const rooms = new Map([[versionKey({ model: "m/m", version: "v" }), { room: count, startNow: 0 }]]);
@@ -217,10 +236,11 @@ export class LaneSim {
       const rooms = new Map(
         pool.versions.map((version) => [
           versionKey({ model: "m/m", version }),
-          { room, startNow: pool.slots - pool.running },
+          { room, startNow: pool.slots - pool.runs.size },
         ]),
       );
       this.after(HOP_MS, () => {
+        if (!pool.isAlive) return;
         const entries = this.core.take(name, rooms, room);
         this.#act();
         this.after(HOP_MS, () => {
@@ -249,7 +269,7 @@ export class LaneSim {
   }
 
   #begin(pool: Pool): void {
-    while (pool.running < pool.slots) {
+    while (pool.runs.size < pool.slots) {
       const entry = pool.queued.shift();
       if (entry === undefined) return;
       const job = this.jobs.get(entry.id);
@@ -257,14 +277,15 @@ export class LaneSim {
         pool.ended.push({ id: entry.id, ms: 0 });
         continue;
       }
-      pool.running += 1;
+      pool.runs.add(entry);
       const { id, account, priority, version } = entry;
       const start = { id, account, priority, version, session: pool.name, at: this.now, runMs: job.runMs };
       this.starts.push(start);
       this.onStart(start);
       this.after(job.runMs, () => {
+        if (!pool.isAlive) return;
         const wasFull = roomOf(pool) === 0;
-        pool.running -= 1;
+        pool.runs.delete(entry);
         pool.ended.push({ id, ms: job.reportedMs ?? job.runMs });
         this.jobs.delete(id);
         this.onEnd(start);
@@ -292,7 +313,7 @@ export class LaneSim {
   #state(pool: Pool): void {
     pool.n += 1;
     const room = roomOf(pool);
-    const startNow = pool.slots - pool.running;
+    const startNow = pool.slots - pool.runs.size;
     const report = {
       session: pool.name,
       n: pool.n,
@@ -302,14 +323,15 @@ export class LaneSim {
       ended: pool.ended.splice(0),
     };
     this.after(HOP_MS, () => {
+      if (!pool.isAlive) return;
       this.core.tell(report);
       this.#act();
     });
   }
 }
 
-function roomOf({ slots, ahead, running, queued }: Pool): number {
-  return Math.max(0, slots + ahead - running - queued.length);
+function roomOf({ slots, ahead, runs, queued }: Pool): number {
+  return Math.max(0, slots + ahead - runs.size - queued.length);
 }
 
 function entryOf({ id, account, priority = "normal", version = "v", weight = 1 }: Job, now: number): LaneEntry {
