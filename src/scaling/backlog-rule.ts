@@ -8,6 +8,7 @@ import { KeepAlive } from "./keep-alive.ts";
 import { Orders } from "./orders.ts";
 import type { Fleet, Machines, Policy } from "./policy.ts";
 import { RecentArrivals } from "./recent-arrivals.ts";
+import { TurnLimit } from "./turn-limit.ts";
 
 export type Knobs = {
   /** The backlog may grow until its last prediction has to wait so long. */
@@ -64,6 +65,8 @@ export class BacklogRule implements Policy {
   #meanWorkS: number;
   #works = 0;
   #arrivedAtS = -Infinity;
+  /** Null: no queue is older than the knobs. */
+  #limit: TurnLimit | null = null;
   reasons: Reasons;
 
   /** `meanWorkS`: what is known of the work before anything has ended here. */
@@ -95,8 +98,17 @@ export class BacklogRule implements Policy {
     for (const atS of arrivals) this.#arrivals?.arrived(atS);
   }
 
+  /**
+   * What waits now came before the knobs: until it has ended, or they ask for less, no more is ordered for it than
+   * `TurnLimit` says. `arrivals`: the latest.
+   */
+  limitOrders(arrivals: Iterable<number>): void {
+    this.#limit = new TurnLimit(this.#kind, arrivals);
+  }
+
   arrived(atS: number): void {
     this.#arrivedAtS = atS;
+    this.#limit?.arrived(atS);
     this.#arrivals?.arrived(atS);
   }
 
@@ -111,7 +123,8 @@ export class BacklogRule implements Policy {
     if (Math.abs(bootS - this.#kind.bootS) > NEWS_SHARE * bootS) this.#kind = { ...this.#kind, bootS };
   }
 
-  machines({ nowS, waiting, running, ready, booting }: Fleet): number {
+  machines(fleet: Fleet): number {
+    const { nowS, waiting, running, ready, booting } = fleet;
     const { slots, bootS } = this.#kind;
     const { deviations, keepsBusy } = this.#knobs;
     const meanWorkS = this.#meanWorkS;
@@ -123,7 +136,8 @@ export class BacklogRule implements Policy {
     const doneS = (ready * bootS + this.#orders.look(nowS, booting)) * slots;
     const leftS = (arriving: number): number => Math.max(0, inSystem * meanWorkS + arriving * bootS - doneS);
     const floor = this.#machinesFor(load + deviations * Math.sqrt(load));
-    const backlog = this.#machinesFor(this.#slotsForBacklog(inSystem, sureLoad, leftS(sureLoad)));
+    const backlogSlots = this.#slotsForBacklog(inSystem, sureLoad, leftS(sureLoad));
+    const backlog = this.#machinesFor(this.#withinLimit(backlogSlots, fleet, leftS));
     const asked = Math.max(floor, backlog, inSystem > 0 || this.#isDaytime(nowS) ? 1 : 0);
     const wanted = this.#canHold(there, leftS(load)) ? Math.min(asked, there) : asked;
     const busy = keepsBusy ? this.#machinesFor(inSystem) : 0;
@@ -162,6 +176,14 @@ export class BacklogRule implements Policy {
     const { backlogS, looksAhead } = this.#knobs;
     const perSlotS = backlogS + this.#meanWorkS;
     return looksAhead ? sureLoad + leftS / perSlotS : (inSystem * this.#meanWorkS) / perSlotS;
+  }
+
+  /** It bounds what is ordered: those that are there may all stay. */
+  #withinLimit(slots: number, { nowS, waiting, ready, booting }: Fleet, leftS: (load: number) => number): number {
+    if (this.#limit === null) return slots;
+    const most = this.#limit.slots(nowS, this.#meanWorkS, leftS);
+    if (waiting === 0 || slots <= most) this.#limit = null;
+    return Math.min(slots, Math.max(most, (ready + booting) * this.#kind.slots));
   }
 
   /** Whether those that are there end soon enough, by themselves, what will be left after a boot. */

@@ -217,7 +217,9 @@ export class SelfTuning implements Policy {
       this.#tuning = null;
       if (tuning.best === this.#place) return;
       this.#place = tuning.best;
-      this.#rule.turn(this.#ruleKnobs(), this.#arrivals.latest(), tuning.past.day);
+      const atS = this.#arrivals.latest();
+      this.#rule.turn(this.#ruleKnobs(), atS, tuning.past.day);
+      this.#rule.limitOrders(atS);
       return;
     }
     const mustBe = tuning.bestScore * BETTER;

@@ -13,7 +13,7 @@ import type { ModelRequests, Scenario, Setting } from "./types.ts";
 
 /** The p95 waits that ours is asked for, in seconds. */
 export const TARGETS_S = [
-  0.003, 0.01, 0.03, 0.1, 0.3, 0.6, 1, 1.6, 2.5, 4, 6, 9, 13, 20, 30, 45, 70, 100, 150, 250, 400, 700, 1200,
+  0.003, 0.01, 0.03, 0.05, 0.1, 0.3, 0.6, 1, 1.6, 2.5, 4, 6, 9, 13, 20, 30, 45, 70, 100, 150, 250, 400, 700, 1200,
 ];
 /** Of plans that know the future: over how long they spread what arrives, and how many square roots of it they add. */
 const FORESIGHT_WINDOWS_S = [1, 5, 20, 60, 240, 900];
