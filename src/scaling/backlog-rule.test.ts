@@ -104,6 +104,44 @@ describe("BacklogRule", () => {
     expect(rule.machines({ ...idle, nowS: 300 })).toBe(2);
   });
 
+  describe("with knobs that find a queue", () => {
+    /** A load of 8 slots on 8 machines, while 120 wait; the new knobs would have a machine for each. */
+    const turned = (): BacklogRule => {
+      const rule = new BacklogRule({ ...knobs, backlogS: 240 }, one, 8);
+      const times = Array.from({ length: 300 }, (_, i) => i);
+      rule.turn({ ...knobs, backlogS: 0, keepsBusy: false }, times);
+      rule.limitOrders(times);
+      return rule;
+    };
+    const behind = { ...idle, nowS: 300, waiting: 120, running: 8, ready: 8 };
+
+    it("orders no machine for it that has less than a boot's time of work", () => {
+      // 8 machines do what comes in a boot, and 1,024 slot-seconds are left: about 8 slots, and 1,024 / 68 more.
+      expect(turned().machines(behind)).toBe(23);
+    });
+
+    it("lets those go on that boot already", () => {
+      const rule = turned();
+      expect(rule.machines({ ...behind, booting: 60 })).toBe(68);
+      expect(rule.machines({ ...behind, booting: 200 })).toBe(128);
+    });
+
+    it("counts what arrives, though its knobs have no window", () => {
+      const rule = turned();
+      for (let atS = 300; atS < 360; atS += 0.5) rule.arrived(atS);
+      expect(rule.machines({ ...behind, nowS: 360 })).toBeGreaterThan(32);
+    });
+
+    it.each([
+      ["has ended", { ...behind, waiting: 0, running: 12, ready: 12 }],
+      ["is so short that they ask for less themselves", { ...behind, waiting: 1, running: 6 }],
+    ])("decides by its knobs alone once it %s", (_, fleet) => {
+      const rule = turned();
+      rule.machines(fleet);
+      expect(rule.machines({ ...behind, nowS: 301 })).toBe(128);
+    });
+  });
+
   it("doesn't flap: under a steady load it changes machines less than once in the time that it keeps them", () => {
     fc.assert(
       fc.property(
