@@ -25,6 +25,7 @@ import type { EnvironmentLayers } from "./layers/environment-layers.ts";
 import { openLayers } from "./layers/open-layers.ts";
 import { createIntakes } from "./intakes.ts";
 import type { Intakes } from "./intakes.ts";
+import { turnClock } from "./metering/ledger-clock.ts";
 import { createMeter } from "./metering/meter.ts";
 import type { Meter } from "./metering/meter.ts";
 import { openUsage } from "./metering/open-usage.ts";
@@ -91,7 +92,7 @@ export class Pool {
     this.#files = createHttpClient(settings.url, headers);
     this.#journal = openJournal(state.journalPath, (problem) => log.warn({ problem }, "the journal can't be written"));
     this.#spool = createSpool(state.spoolDir);
-    this.meter = createMeter(clock);
+    this.meter = createMeter(turnClock(clock));
     this.meter.devices(options.devices.devices);
     this.#helloAgain = soonOnce(clock, () => {
       if (!this.draining) this.#channel?.send(this.#hello());

@@ -3,7 +3,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { DeviceLedger } from "./device-ledger.ts";
 import type { Attempt, Residence } from "./device-ledger.ts";
-import { divide, settle } from "./divide.ts";
+import { divide } from "./divide.ts";
+import { turnClock } from "./ledger-clock.ts";
 
 const DEVICES = ["0", "1", "2"];
 
@@ -116,9 +117,9 @@ it("gives the largest remainders what rounding leaves, and makes up for it the n
 });
 
 it("leaves to the others what one that ends is owed", () => {
-  const [leaving, ...others] = [0.5, 0.25, -0.75].map((owedUs) => ({ weight: 1, us: 0, owedUs }));
-  if (leaving !== undefined) settle(leaving, others);
-  expect([leaving, ...others].map((holder) => holder?.owedUs)).toEqual([0, 0.5, -0.5]);
+  const others = [0.25, -0.75].map((owedUs) => ({ weight: 1, us: 0, owedUs }));
+  divide(0, others, 0.5);
+  expect(others.map(({ owedUs }) => owedUs)).toEqual([0.5, -0.5]);
 });
 
 it("divides in no time what costs nothing, or more than can be", () => {
@@ -127,6 +128,14 @@ it("divides in no time what costs nothing, or more than can be", () => {
   expect(ledger.end(free, 3_600_000_000) + ledger.end(dear, 3_600_000_000)).toBe(3_600_000_000);
   const [one, another] = [ledger.begin(["0"], 0, 3_600_000_000), ledger.begin(["0"], 0, 3_600_000_000)];
   expect([ledger.end(one, 3_600_000_010), ledger.end(another, 3_600_000_010)]).toEqual([5, 5]);
+});
+
+it("tells all of a turn of the event loop at one time", async () => {
+  let now = 0;
+  const clock = turnClock({ nowMs: () => (now += 1), after: () => () => {} });
+  expect([clock.nowMs(), clock.nowMs()]).toEqual([1, 1]);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect([clock.nowMs(), clock.nowMs()]).toEqual([2, 2]);
 });
 
 it("takes no time that a clock goes back", () => {

@@ -4,7 +4,7 @@
  * counted in whole microseconds, so that the parts of a device add up to its time. It knows no clock: each call says
  * what time it is.
  */
-import { divide, settle } from "./divide.ts";
+import { divide } from "./divide.ts";
 import type { Holder } from "./divide.ts";
 
 /** Costs beyond these count as these: sums of them stay exact enough. */
@@ -19,9 +19,35 @@ export type Residence = Holding;
 /** What a device did so far, in microseconds: their sum is its time. */
 export type DeviceTotals = { busyUs: number; residentUs: number; unusedUs: number };
 
+/** Who shares a device, in one way. */
+class Sharers {
+  readonly #holders = new Set<Holder>();
+  /** What those who left were owed: the others', at the next division. */
+  #leftUs = 0;
+
+  get size(): number {
+    return this.#holders.size;
+  }
+
+  add(holder: Holder): void {
+    this.#holders.add(holder);
+  }
+
+  leave(holder: Holder): void {
+    if (!this.#holders.delete(holder)) return;
+    this.#leftUs = this.#holders.size === 0 ? 0 : this.#leftUs + holder.owedUs;
+    holder.owedUs = 0;
+  }
+
+  divide(us: number): void {
+    divide(us, [...this.#holders], this.#leftUs);
+    this.#leftUs = 0;
+  }
+}
+
 class Device {
-  readonly running = new Set<Holder>();
-  readonly residents = new Set<Holder>();
+  readonly running = new Sharers();
+  readonly residents = new Sharers();
   readonly totals: DeviceTotals = { busyUs: 0, residentUs: 0, unusedUs: 0 };
   #sinceUs: number;
 
@@ -35,10 +61,10 @@ class Device {
     this.#sinceUs = nowUs;
     if (this.running.size > 0) {
       this.totals.busyUs += us;
-      divide(us, [...this.running]);
+      this.running.divide(us);
     } else if (this.residents.size > 0) {
       this.totals.residentUs += us;
-      divide(us, [...this.residents]);
+      this.residents.divide(us);
     } else this.totals.unusedUs += us;
   }
 }
@@ -112,7 +138,7 @@ export class DeviceLedger {
     for (const [id, part] of holding.parts) {
       const device = this.#devices.get(id);
       device?.advance(nowUs);
-      if (device?.[kind].delete(part) === true) settle(part, [...device[kind]]);
+      device?.[kind].leave(part);
       us += part.us;
     }
     return us;

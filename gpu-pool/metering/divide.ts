@@ -11,12 +11,17 @@ export type Holder = {
 
 /**
  * Gives each of `holders` its share of `us`, a whole number. The largest remainders get the microseconds that rounding
- * leaves; what a holder misses by that counts in the next division, so that many short ones favour nobody.
+ * leaves; what a holder misses by that counts in the next division, so that many short ones favour nobody. `leftUs`:
+ * what those who left since the last division were owed, or had too much; it is shared evenly.
  */
-export function divide(us: number, holders: readonly Holder[]): void {
+export function divide(us: number, holders: readonly Holder[], leftUs = 0): void {
   const [only] = holders;
-  if (only !== undefined && holders.length === 1) only.us += us;
+  if (only !== undefined && holders.length === 1) {
+    only.us += us;
+    only.owedUs += leftUs;
+  }
   if (holders.length < 2) return;
+  for (const holder of holders) holder.owedUs += leftUs / holders.length;
   const weights = holders.reduce((sum, { weight }) => sum + weight, 0);
   const shares = holders.map((holder) => {
     const exact = us * (holder.weight / weights) + holder.owedUs;
@@ -41,10 +46,4 @@ function give(share: Share | undefined, us: 1 | -1): 0 | 1 {
   share.whole += us;
   share.remainder -= us;
   return 1;
-}
-
-/** A holder leaves: what it is owed, or has too much, is the others'. */
-export function settle(leaving: Holder, others: readonly Holder[]): void {
-  for (const holder of others) holder.owedUs += leaving.owedUs / others.length;
-  leaving.owedUs = 0;
 }

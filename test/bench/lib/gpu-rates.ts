@@ -9,7 +9,7 @@ import { median, spread, table } from "./stats.ts";
 
 const POLL_MS = 200;
 /** Predictions in flight for each place in a batch: one is prepared, one runs, one is written, and the next ones wait. */
-const AHEAD = 5;
+const AHEAD = 10;
 
 export type RatesOptions = {
   python: string;
