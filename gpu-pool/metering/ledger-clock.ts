@@ -1,4 +1,4 @@
-/** The pool's monotonic clock, as the ledger wants it: in steps, and standing still while one turn's events are told. */
+/** The pool's monotonic clock for the ledger: in steps, and one time for all that a turn of the event loop tells. */
 import type { Clock } from "../scheduling/clock.ts";
 
 /**

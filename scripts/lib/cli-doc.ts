@@ -38,8 +38,9 @@ A model of your own, from nothing:
     edgeplane run my-model -i text=Ada
     edgeplane push my-model
 
-[push.md](push.md) tells what is pushed and sent. Results go to stdout, all else to stderr; \`--json\` prints JSON. \`eval "$(edgeplane completion bash)"\` completes
-commands and options (also \`zsh\`, \`fish\`). \`npm run format\` makes the rest of this page from the command.
+[push.md](push.md) tells what is pushed and sent. Results go to stdout, all else to stderr; \`--json\` prints JSON.
+\`eval "$(edgeplane completion bash)"\` completes commands and options (also \`zsh\`, \`fish\`). \`npm run format\` makes
+the rest of this page from the command.
 `;
 
 /** The page's text. */

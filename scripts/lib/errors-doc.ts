@@ -7,9 +7,9 @@ const file = fileURLToPath(new URL("../../docs/errors.md", import.meta.url));
 
 const HEAD = `# Errors
 
-Every refusal is a problem details document ([api.md](api.md#errors)) whose \`code\` is one of these; its \`type\` leads to this table at
-\`/docs/errors\`. A prediction that ended without success has one of them as its \`error_code\`. \`npm run format\` makes this page from
-\`src/contract/errors.ts\`.
+Every refusal is a problem details document ([api.md](api.md#errors)) whose \`code\` is one of these; its \`type\` leads to
+this table at \`/docs/errors\`. A prediction that ended without success has one of them as its \`error_code\`.
+\`npm run format\` makes this page from \`src/contract/errors.ts\`.
 
 | Status | \`code\` | Means | Cause | Remedy |
 |---|---|---|---|---|
