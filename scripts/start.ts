@@ -70,10 +70,16 @@ async function stop(signal: string): Promise<void> {
   removeFiles();
   givenUp.abort();
   const begun = await starting?.catch(() => null);
-  await (await machines)?.stop();
-  await begun?.stop();
-  console.log("edgeplane: stopped; state is kept.");
-  process.exit(0);
+  let code = 0;
+  const failed = (error: unknown): void => {
+    console.error(`edgeplane: not all was stopped: ${plainMessage(error)}`);
+    code = 1;
+  };
+  // Machines that can't be returned must not leave the pool and the edge behind as well.
+  await (await machines)?.stop().catch(failed);
+  await begun?.stop().catch(failed);
+  if (code === 0) console.log("edgeplane: stopped; state is kept.");
+  process.exit(code);
 }
 
 /** The edge's side of the pool's own settings, which it takes from the environment. */
