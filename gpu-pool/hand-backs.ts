@@ -6,6 +6,7 @@ import type { Logger } from "pino";
 import type { ClaimRef } from "../src/contract/channel.ts";
 import { UNKNOWN_SEQ } from "./delivery/claim-outbox.ts";
 import type { Delivery } from "./delivery/delivery.ts";
+import type { Left } from "./delivery/journal.ts";
 import type { EndedClaims } from "./delivery/ended-claims.ts";
 import type { EventReporter } from "./delivery/reporter.ts";
 import type { ModelRunner } from "./runtime/model-runner.ts";
@@ -51,15 +52,19 @@ export class HandBacks {
     }
   }
 
-  /** Sends what an earlier life spooled, and hands back what it held; the log says how much of both. */
-  sendLeftovers(held: readonly ClaimRef[], log: Logger): void {
+  /**
+   * Sends what an earlier life spooled, and hands back what it held; the log says how much of both. What only waited
+   * there is no suspect of that life's end.
+   */
+  sendLeftovers(held: readonly Left[], log: Logger): void {
     const { claims, delivery } = this.#options;
     const { tokens, bad } = delivery.restore();
     const lost = held.filter(({ token }) => !tokens.has(token));
     for (const token of tokens) claims.set(token, null);
-    for (const claim of lost) this.handBack(claim, "lost");
-    const left = { spooled: tokens.size, lost: lost.length };
-    if (left.spooled + left.lost > 0) log.info(left, "handing over what the last life of this pool left");
+    for (const { id, token, waits } of lost) this.handBack({ id, token }, waits === true ? "no_room" : "lost");
+    const waited = lost.filter(({ waits }) => waits === true).length;
+    const left = { spooled: tokens.size, lost: lost.length - waited, waited };
+    if (tokens.size + lost.length > 0) log.info(left, "handing over what the last life of this pool left");
     for (const name of bad) log.warn({ file: name }, "unreadable spool file put aside as .bad");
   }
 }

@@ -150,6 +150,7 @@ export class Pool {
         pressure: this.pressure,
         layers: this.layers,
         report: this.#reporter,
+        waiting: this.#journal,
         meter: this.meter,
         onNews: () => this.#helloAgain(),
         onRoom: () => this.#roomChanged(),

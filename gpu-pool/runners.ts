@@ -32,6 +32,7 @@ export type FleetOptions = LaunchOptions & {
   log: Logger;
   metrics: Metrics;
   report: Reporter;
+  waiting: NonNullable<RunnerOptions["waiting"]>;
   meter: Meter;
   pressure: Pressure;
   /** What the pool says of itself is something else now. */
@@ -123,6 +124,7 @@ function createRunner(model: Model, label: string, shared: Shared, options: Flee
     placer,
     clock,
     report,
+    waiting: options.waiting,
     meter: options.meter.runs,
     prepare,
     onRoom,

@@ -38,6 +38,21 @@ test("knows after a kill what was held and never ended, and a torn line does no 
   expect(openJournal(path).left).toEqual([]);
 });
 
+test("knows what only waited for a slot, after a kill, and after one more", () => {
+  const path = fresh("waits");
+  const first = openJournal(path);
+  first.held(["a", "b", "c", "d"].map(claim));
+  first.waits(["token-a", "token-b", "token-c", "token-unknown"]);
+  first.begins(["token-b", "token-d"]);
+  first.ended(["token-c"]);
+  const left = [{ ...claim("a"), waits: true }, claim("b"), claim("d")];
+  expect(openJournal(path).left).toEqual(left);
+  const third = openJournal(path);
+  expect(third.left).toEqual(left);
+  third.begins(["token-a"]);
+  expect(openJournal(path).left).toEqual(["a", "b", "d"].map(claim));
+});
+
 test("does not grow for ever", () => {
   const path = fresh("journal");
   const journal = openJournal(path);

@@ -1,5 +1,6 @@
 /**
- * What this pool holds, on disk: a line at grant, a line at end. After a SIGKILL the next session reads it and hands
+ * What this pool holds, on disk: a line at grant, a line at end; and of what waits for a slot one when it begins to, and
+ * one before it leaves for a process. After a SIGKILL the next session reads it and hands
  * back at once what the dead one held, so that nobody waits for a lease to expire. Not synced: it is there for a
  * process that dies, and when a machine dies the lease does the work.
  */
@@ -7,15 +8,26 @@ import { closeSync, ftruncateSync, openSync, readFileSync, renameSync, writeFile
 import * as z from "zod";
 import type { ClaimRef } from "../../src/contract/channel.ts";
 
-const LineSchema = z.union([z.object({ held: z.string(), token: z.string() }), z.object({ ended: z.string() })]);
+const LineSchema = z.union([
+  z.object({ held: z.string(), token: z.string(), waits: z.boolean().optional() }),
+  z.object({ ended: z.string() }),
+  z.object({ waits: z.array(z.string()) }),
+  z.object({ begins: z.array(z.string()) }),
+]);
 
 const COMPACT_ABOVE_BYTES = 4 * 1024 * 1024;
 const TRUNCATE_ABOVE_BYTES = 64 * 1024;
 
+/** `waits`: it was ready to run, waited for a slot, and no process has had it. */
+export type Left = ClaimRef & { waits?: true };
+
 export type Journal = {
   /** What the last life held and never ended. */
-  readonly left: ClaimRef[];
+  readonly left: Left[];
   held(claims: readonly ClaimRef[]): void;
+  waits(tokens: readonly string[]): void;
+  /** Before a process has them: what waited does so no longer. */
+  begins(tokens: readonly string[]): void;
   ended(tokens: readonly string[]): void;
   close(): void;
 };
@@ -26,7 +38,7 @@ export type Journal = {
  */
 export function openJournal(path: string, onProblem: (problem: string) => void = () => {}): Journal {
   const left = readLeft(path);
-  const open = new Map(left.map((line) => [line.token, line]));
+  const open = new Map<string, Left>(left.map((line) => [line.token, line]));
   let file = rewrite(path, open.values());
   let sizeBytes = 0;
   /** The file lacks lines. */
@@ -63,10 +75,18 @@ export function openJournal(path: string, onProblem: (problem: string) => void =
     held(claims) {
       let text = "";
       for (const claim of claims) {
-        open.set(claim.token, claim);
+        open.set(claim.token, { id: claim.id, token: claim.token });
         text += lineOf(claim);
       }
       append(text);
+    },
+    waits(tokens) {
+      const fresh = tokens.filter((token) => note(open, token, true));
+      if (fresh.length > 0) append(`${JSON.stringify({ waits: fresh })}\n`);
+    },
+    begins(tokens) {
+      const waited = tokens.filter((token) => open.get(token)?.waits === true && note(open, token, false));
+      if (waited.length > 0) append(`${JSON.stringify({ begins: waited })}\n`);
     },
     ended(tokens) {
       let text = "";
@@ -77,30 +97,42 @@ export function openJournal(path: string, onProblem: (problem: string) => void =
   };
 }
 
-function lineOf({ id, token }: ClaimRef): string {
-  return `${JSON.stringify({ held: id, token })}\n`;
+/** Whether it is there. */
+function note(open: Map<string, Left>, token: string, waits: boolean): boolean {
+  const known = open.get(token);
+  if (known === undefined) return false;
+  open.set(token, { id: known.id, token, ...(waits ? { waits } : {}) });
+  return true;
 }
 
-function rewrite(path: string, lines: Iterable<ClaimRef>): number {
+function lineOf({ id, token, waits }: Left): string {
+  return `${JSON.stringify({ held: id, token, waits })}\n`;
+}
+
+function rewrite(path: string, lines: Iterable<Left>): number {
   writeFileSync(`${path}.part`, [...lines].map(lineOf).join(""), { mode: 0o600 });
   renameSync(`${path}.part`, path);
   return openSync(path, "a");
 }
 
 /** A torn last line, as a kill leaves it, is passed over. */
-function readLeft(path: string): ClaimRef[] {
+function readLeft(path: string): Left[] {
   let text: string;
   try {
     text = readFileSync(path, "utf8");
   } catch {
     return [];
   }
-  const open = new Map<string, ClaimRef>();
+  const open = new Map<string, Left>();
   for (const line of text.split("\n")) {
     const parsed = LineSchema.safeParse(parseJson(line));
     if (!parsed.success) continue;
-    if ("ended" in parsed.data) open.delete(parsed.data.ended);
-    else open.set(parsed.data.token, { id: parsed.data.held, token: parsed.data.token });
+    const { data } = parsed;
+    if ("ended" in data) open.delete(data.ended);
+    else if ("held" in data)
+      open.set(data.token, { id: data.held, token: data.token, ...(data.waits === true ? { waits: true } : {}) });
+    else if ("begins" in data) for (const token of data.begins) note(open, token, false);
+    else for (const token of data.waits) note(open, token, true);
   }
   return [...open.values()];
 }

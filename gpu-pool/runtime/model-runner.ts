@@ -64,7 +64,7 @@ export class ModelRunner {
   constructor(options: RunnerOptions) {
     this.#options = options;
     this.model = options.model;
-    this.#queue = new PredictionQueue(options.model, options.clock, () => this.#schedule());
+    this.#queue = new PredictionQueue(options, () => this.#schedule());
     const preparation: PreparationOptions = {
       prepare: options.prepare,
       onPrepared: (prediction) => {
@@ -269,7 +269,7 @@ export class ModelRunner {
       const quota = this.#options.startQuota(this) - this.instances.sent().length;
       for (const { ref } of this.#queue.toArm(quota)) this.#options.report.starting(ref);
     }
-    this.#queue.armTimer(nowMs);
+    this.#queue.rest(nowMs);
     if (this.#queue.waiting > 0 || this.#options.placer.isContended) this.#options.placer.changedSoon();
     this.#options.onRoom();
   }

@@ -10,21 +10,30 @@ import type { Clock } from "../scheduling/clock.ts";
 import { costOf } from "./input-cost.ts";
 import type { Model } from "./models/model.ts";
 import type { Prediction } from "./prediction.ts";
+import type { RunnerOptions } from "./runner-options.ts";
 
 const LONGEST_TIMER_MS = 2 ** 30;
+
+type QueueOptions = Pick<RunnerOptions, "clock" | "waiting"> & {
+  model: Pick<Model, "batching" | "cost" | "manifest">;
+};
 
 export class PredictionQueue {
   readonly #batcher: Batcher<Prediction>;
   readonly #model: Pick<Model, "cost" | "manifest">;
   readonly #clock: Clock;
   readonly #onWake: () => void;
+  readonly #notes: RunnerOptions["waiting"];
+  /** Those that came since it was last noted who waits. */
+  #fresh: Prediction[] = [];
   #groups = 0;
   #wakeAtMs = Infinity;
   #cancelWake: () => void = () => {};
 
   /** `onWake` is called when a window closes or a start deadline passes. */
-  constructor(model: Pick<Model, "batching" | "cost" | "manifest">, clock: Clock, onWake: () => void) {
+  constructor({ model, clock, waiting }: QueueOptions, onWake: () => void) {
     this.#model = model;
+    this.#notes = waiting;
     this.#batcher = new Batcher(model.batching);
     this.#clock = clock;
     this.#onWake = onWake;
@@ -48,8 +57,9 @@ export class PredictionQueue {
   add(prediction: Prediction): void {
     const { alone, startNow } = prediction.grant;
     // A suspect had its turn before, and others wait for it to have this one.
-    if (alone) this.#addFirst([prediction], startNow, this.#newGroup());
-    else this.#batcher.add(this.#ticket(prediction, startNow, null));
+    if (alone) return this.#addFirst([prediction], startNow, this.#newGroup());
+    this.#batcher.add(this.#ticket(prediction, startNow, null));
+    this.#fresh.push(prediction);
   }
 
   /** Queues predictions before everything else; `armed` says that their start is counted already. */
@@ -93,7 +103,9 @@ export class PredictionQueue {
 
   /** The next batch for an instance; null when none is due. With `onlyFull` none that could have more members. */
   take(nowMs: number, idle: boolean, onlyFull = false): Batch<Prediction> | null {
-    return this.#batcher.take(nowMs, idle, onlyFull);
+    const batch = this.#batcher.take(nowMs, idle, onlyFull);
+    if (batch !== null) this.#notes?.begins(batch.tickets.map(({ id }) => id));
+    return batch;
   }
 
   /** Those whose start the edge should count now, `quota` of them in all. */
@@ -101,8 +113,10 @@ export class PredictionQueue {
     return this.#batcher.toArm(quota).map(({ payload }) => payload);
   }
 
-  /** Sets the timer for what time alone will change. */
-  armTimer(nowMs: number): void {
+  /** All that may go now has gone: notes who waits, and sets the timer for what time alone will change. */
+  rest(nowMs: number): void {
+    const waiting = this.#fresh.splice(0).filter(({ stage }) => stage === "queued");
+    if (waiting.length > 0) this.#notes?.waits(waiting.map(({ ref }) => ref.token));
     const wakeAtMs = this.#batcher.nextWakeMs(nowMs);
     if (wakeAtMs === Infinity || wakeAtMs >= this.#wakeAtMs) return;
     this.stopTimer();

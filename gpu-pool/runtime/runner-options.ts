@@ -31,6 +31,8 @@ export type RunnerOptions = {
   placer: HostPlacer;
   clock: Clock;
   report: Reporter;
+  /** Told what waits for a slot, and what is about to leave for a process, by token. */
+  waiting?: { waits(tokens: readonly string[]): void; begins(tokens: readonly string[]): void };
   /** Told who has devices. */
   meter: RunMeter;
   /** Everything of a launch but what the runner adds itself. */

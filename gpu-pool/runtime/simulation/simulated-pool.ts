@@ -76,9 +76,8 @@ class Simulation {
   constructor(jobs: readonly Job[], host: Host) {
     this.#host = host;
     this.#jobs = new Map(jobs.map((job) => [job.id, job]));
-    this.#queue = new PredictionQueue({ batching: host.batching, cost: null, manifest }, this.#time.clock, () =>
-      this.#schedule(),
-    );
+    const model = { batching: host.batching, cost: null, manifest };
+    this.#queue = new PredictionQueue({ model, clock: this.#time.clock }, () => this.#schedule());
     this.#processes = Array.from({ length: host.instances }, () => ({ run: null, waiting: [], isUp: true }));
     for (const job of jobs) this.#time.at(job.atMs, () => this.#accepted(job));
   }
@@ -151,7 +150,7 @@ class Simulation {
         if (waiting !== undefined) waiting.isArmed = true;
         this.#schedule();
       });
-    this.#queue.armTimer(nowMs);
+    this.#queue.rest(nowMs);
     this.#checkDelays(nowMs);
   }
 

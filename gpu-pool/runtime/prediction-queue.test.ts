@@ -1,0 +1,47 @@
+import { expect, test } from "vitest";
+import { granted } from "../../test/unit/granted.ts";
+import { createHandClock } from "../../test/unit/hand-clock.ts";
+import { PredictionQueue } from "./prediction-queue.ts";
+
+type Options = ConstructorParameters<typeof PredictionQueue>[0];
+
+function setUp() {
+  const notes: string[] = [];
+  const note = (what: string) => (tokens: readonly string[]) => void notes.push(`${what} ${tokens.join(" ")}`);
+  const batching = { maxBatchSize: 2, maxQueueDelayMs: 0 };
+  const model = { batching, cost: null, manifest: {} } as unknown as Options["model"];
+  const { clock } = createHandClock();
+  const queue = new PredictionQueue(
+    { model, clock, waiting: { waits: note("waits"), begins: note("begins") } },
+    () => {},
+  );
+  return {
+    notes,
+    queue,
+    add: (token: string, alone = false) => queue.add(granted({ id: token, token, alone })),
+    /** To a process, as dispatch does. */
+    send: () => {
+      for (const { payload } of queue.take(0, true)?.tickets ?? []) payload.stage = "sent";
+    },
+  };
+}
+
+test("notes once who waits when all that may go has gone, and before it goes that it begins", () => {
+  const { notes, queue, add, send } = setUp();
+  for (const token of ["a", "b", "c", "d"]) add(token);
+  send();
+  queue.rest(0);
+  queue.rest(0);
+  expect(notes).toEqual(["begins a b", "waits c d"]);
+  send();
+  expect(notes.slice(2)).toEqual(["begins c d"]);
+});
+
+test("says of no suspect that it only waits: neither of one that was lost before, nor of one whose run was cut off", () => {
+  const { notes, queue, add } = setUp();
+  add("lost before", true);
+  queue.addSuspects([granted({ id: "halved", token: "halved" })]);
+  queue.addBack([granted({ id: "back", token: "back" })], true);
+  queue.rest(0);
+  expect(notes).toEqual([]);
+});
