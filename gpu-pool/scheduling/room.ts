@@ -112,8 +112,8 @@ export function startQuotas(loads: readonly ModelLoad[]): number[] {
 }
 
 /**
- * Batches ahead of a slot whose starts may be counted: what a pool that dies then held of them is lost, though it never
- * ran.
+ * Batches ahead of a slot whose starts may be counted: what a pool that dies with its disk then held of them is lost,
+ * though it never ran.
  */
 function countedBatches(runMs: number | null): number {
   const soon = Math.floor(COUNTED_WITHIN_MS / Math.max(runMs ?? UNKNOWN_RUN_MS, 0.1));
