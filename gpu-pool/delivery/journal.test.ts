@@ -1,4 +1,4 @@
-import { appendFileSync, mkdtempSync, statSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test, vi } from "vitest";
@@ -51,6 +51,30 @@ test("knows what only waited for a slot, after a kill, and after one more", () =
   expect(third.left).toEqual(left);
   third.begins(["token-a"]);
   expect(openJournal(path).left).toEqual(["a", "b", "d"].map(claim));
+});
+
+test("believes only its own boot who waited: a machine that dies may lose the line that it began", () => {
+  const path = fresh("boot");
+  const first = openJournal(path);
+  first.held(["a", "b"].map(claim));
+  first.waits(["token-a"]);
+  const [waitsIn = ""] = /[0-9a-f-]{36}/.exec(readFileSync(path, "utf8")) ?? [];
+  openJournal(path).waits(["token-b"]);
+  writeFileSync(path, readFileSync(path, "utf8").replaceAll(waitsIn, "another-boot"));
+  expect(openJournal(path).left).toEqual(["a", "b"].map(claim));
+});
+
+test("a disk that refuses to note a begin leaves nobody noted as waiting", () => {
+  const path = fresh("begins");
+  const journal = openJournal(path);
+  journal.held([claim("a")]);
+  journal.waits(["token-a"]);
+  disk.isFull = true;
+  journal.begins(["token-a"]);
+  disk.isFull = false;
+  expect(openJournal(path).left).toEqual([]);
+  journal.held([claim("b")]);
+  expect(openJournal(path).left).toEqual(["a", "b"].map(claim));
 });
 
 test("does not grow for ever", () => {

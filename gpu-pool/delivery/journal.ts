@@ -1,22 +1,25 @@
 /**
  * What this pool holds, on disk: a line at grant, a line at end; and of what waits for a slot one when it begins to, and
- * one before it leaves for a process. After a SIGKILL the next session reads it and hands
- * back at once what the dead one held, so that nobody waits for a lease to expire. Not synced: it is there for a
- * process that dies, and when a machine dies the lease does the work.
+ * one before it leaves for a process. After a SIGKILL the next session reads it and hands back at once what the dead one
+ * held, so that nobody waits for a lease to expire. Not synced: it is there for a process that dies, and when a machine
+ * dies the lease does the work. A machine that dies may lose the last lines, so only those of this boot say who waited.
  */
 import { closeSync, ftruncateSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from "node:fs";
 import * as z from "zod";
 import type { ClaimRef } from "../../src/contract/channel.ts";
 
 const LineSchema = z.union([
-  z.object({ held: z.string(), token: z.string(), waits: z.boolean().optional() }),
+  z.object({ held: z.string(), token: z.string(), waitsIn: z.string().optional() }),
   z.object({ ended: z.string() }),
-  z.object({ waits: z.array(z.string()) }),
+  z.object({ waits: z.array(z.string()), waitsIn: z.string() }),
   z.object({ begins: z.array(z.string()) }),
 ]);
 
 const COMPACT_ABOVE_BYTES = 4 * 1024 * 1024;
 const TRUNCATE_ABOVE_BYTES = 64 * 1024;
+
+/** The boot of this host; null where the system doesn't say: then nobody is noted as waiting. */
+const BOOT = bootOf("/proc/sys/kernel/random/boot_id");
 
 /** `waits`: it was ready to run, waited for a slot, and no process has had it. */
 export type Left = ClaimRef & { waits?: true };
@@ -26,7 +29,7 @@ export type Journal = {
   readonly left: Left[];
   held(claims: readonly ClaimRef[]): void;
   waits(tokens: readonly string[]): void;
-  /** Before a process has them: what waited does so no longer. */
+  /** Before a process has them: what waited does so no longer. A disk that refuses this loses all that was noted. */
   begins(tokens: readonly string[]): void;
   ended(tokens: readonly string[]): void;
   close(): void;
@@ -44,7 +47,8 @@ export function openJournal(path: string, onProblem: (problem: string) => void =
   /** The file lacks lines. */
   let isBehind = false;
 
-  function append(text: string): void {
+  /** Whether the file has all lines now. */
+  function append(text: string): boolean {
     try {
       if (isBehind) writeAnew();
       else write(text);
@@ -53,6 +57,7 @@ export function openJournal(path: string, onProblem: (problem: string) => void =
       if (!isBehind) onProblem(error instanceof Error ? error.message : String(error));
       isBehind = true;
     }
+    return !isBehind;
   }
 
   function write(text: string): void {
@@ -81,12 +86,15 @@ export function openJournal(path: string, onProblem: (problem: string) => void =
       append(text);
     },
     waits(tokens) {
+      if (BOOT === null) return;
       const fresh = tokens.filter((token) => note(open, token, true));
-      if (fresh.length > 0) append(`${JSON.stringify({ waits: fresh })}\n`);
+      if (fresh.length > 0) append(`${JSON.stringify({ waits: fresh, waitsIn: BOOT })}\n`);
     },
     begins(tokens) {
       const waited = tokens.filter((token) => open.get(token)?.waits === true && note(open, token, false));
-      if (waited.length > 0) append(`${JSON.stringify({ begins: waited })}\n`);
+      if (waited.length === 0 || append(`${JSON.stringify({ begins: waited })}\n`)) return;
+      // A file that still says that they wait would give what kills this pool any number of tries.
+      ftruncateSync(file, 0);
     },
     ended(tokens) {
       let text = "";
@@ -106,7 +114,16 @@ function note(open: Map<string, Left>, token: string, waits: boolean): boolean {
 }
 
 function lineOf({ id, token, waits }: Left): string {
-  return `${JSON.stringify({ held: id, token, waits })}\n`;
+  const line = { held: id, token, ...(waits === true && BOOT !== null ? { waitsIn: BOOT } : {}) };
+  return `${JSON.stringify(line)}\n`;
+}
+
+function bootOf(file: string): string | null {
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch {
+    return null;
+  }
 }
 
 function rewrite(path: string, lines: Iterable<Left>): number {
@@ -130,12 +147,15 @@ function readLeft(path: string): Left[] {
     const { data } = parsed;
     if ("ended" in data) open.delete(data.ended);
     else if ("held" in data)
-      open.set(data.token, { id: data.held, token: data.token, ...(data.waits === true ? { waits: true } : {}) });
+      open.set(data.token, { id: data.held, token: data.token, ...(isOfThisBoot(data) ? { waits: true } : {}) });
     else if ("begins" in data) for (const token of data.begins) note(open, token, false);
-    else for (const token of data.waits) note(open, token, true);
+    else for (const token of data.waits) note(open, token, isOfThisBoot(data));
   }
   return [...open.values()];
 }
+
+const isOfThisBoot = ({ waitsIn }: { waitsIn?: string | undefined }): boolean =>
+  waitsIn !== undefined && waitsIn === BOOT;
 
 function parseJson(line: string): unknown {
   try {
