@@ -107,6 +107,19 @@ it("charges what a run took of a pool that was only cut off, and tells it later"
   expect(take("two", 4)).toEqual(names("a", 5, 8));
 });
 
+it("begins nothing that ended with its pool's next session before its shard told of the grant", () => {
+  const { lane, entry, ended } = setUp();
+  const model = { model: "local/echo", version: "v", room: 1, startNow: 1 };
+  lane.tell({ session: "one", n: 1, full: true, models: [model], seen: [], ended: [] });
+  expect(lane.reserve([entry("a1")])).toMatchObject([{ outcome: "reserved" }]);
+  lane.tell({ session: "one", n: 2, full: false, models: [], seen: ["a1"], ended: [] });
+  lane.gone("one");
+  expect(lane.memory().lost).toBe(1);
+  ended("two", ["a1"], 5);
+  lane.granted([{ ...entry("a1"), session: "one" }]);
+  expect(lane.memory()).toMatchObject({ runs: 0, lost: 0 });
+});
+
 it("remembers no more of what was lost than its memory is meant for", () => {
   const { lane, entry, take } = setUp({ maxEnded: 2 });
   lane.offer(names("a", 1, 4).map(entry));

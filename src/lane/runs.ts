@@ -33,7 +33,7 @@ type Bounds = { maxRuns: number; maxRunMs: number; maxEnded: number; endedMs: nu
 export type Runs = ReturnType<typeof createRuns>;
 
 /** What a flow was charged for a run whose session is over. */
-type Lost = { flow: Flow; chargedMs: number; at: number };
+type Lost = Pick<Run, "flow" | "chargedMs" | "at" | "isReserved">;
 
 /** `settle` adds milliseconds, which may be negative, to what a flow has paid. */
 export function createRuns(rules: Bounds, settle: (flow: Flow, ms: number) => void) {
@@ -60,21 +60,21 @@ export function createRuns(rules: Bounds, settle: (flow: Flow, ms: number) => vo
     }
   }
 
-  function noteLost(id: string, { flow, chargedMs }: Run, now: number): void {
-    lost.set(id, { flow, chargedMs, at: now });
+  function noteLost(id: string, { flow, chargedMs, isReserved }: Run, now: number): void {
+    lost.set(id, { flow, chargedMs, at: now, isReserved });
     for (const [oldest, { at }] of lost) {
       if (lost.size <= rules.maxEnded && now - at < rules.maxRunMs) break;
       lost.delete(oldest);
     }
   }
 
-  /** One whose session is over took `ms`, as is known now. False: there is none. */
-  function settleLost(id: string, ms: number): boolean {
+  /** One whose session is over took `ms`, as is known now; undefined: there is none. */
+  function settleLost(id: string, ms: number): Lost | undefined {
     const known = lost.get(id);
-    if (known === undefined) return false;
+    if (known === undefined) return undefined;
     lost.delete(id);
     settle(known.flow, ms - known.chargedMs);
-    return true;
+    return known;
   }
 
   return {
@@ -101,8 +101,8 @@ export function createRuns(rules: Bounds, settle: (flow: Flow, ms: number) => vo
     /** Its pool no longer holds it; it took `ms` of its device. Answers the version, if that is known. */
     end(id: string, ms: number, now: number): Version | null {
       const run = remove(id);
-      if (run === undefined && settleLost(id, ms)) return null;
-      if (run === undefined || run.isReserved) noteEarly(id, { at: now, ms, isSettled: run !== undefined });
+      const known = run ?? settleLost(id, ms);
+      if (known === undefined || known.isReserved) noteEarly(id, { at: now, ms, isSettled: known !== undefined });
       if (run === undefined) return null;
       const { flow, version, cost, chargedMs, at } = run;
       settle(flow, ms - chargedMs);

@@ -55,6 +55,7 @@ const cases: [string, { [key: string]: Json }, Json, boolean][] = [
 ];
 
 const composites = Array.from({ length: 100_000 }, () => [-1]);
+const fitting = composites.map(() => [4999]);
 
 describe("the input's validator", () => {
   it.each(cases)("judges %s", (_case, schema, value, fits) => {
@@ -151,8 +152,8 @@ describe("the input's validator", () => {
     ["that refers to itself", { $ref: "#/components/schemas/Endless" }, 1],
     ["whose alternatives are itself", { anyOf: [{ $ref: "#/components/schemas/Wide" }] }, 1],
     ["of two ways at each of sixty steps", { $ref: "#/components/schemas/S0" }, 1],
-    ["of many composite choices", { items: { enum: Array.from({ length: 5000 }, (_, one) => [one]) } }, composites],
-    ["with a pattern that backtracks for ever", { pattern: "^(a+)+$", maxLength: 10 }, `${"a".repeat(4_000_000)}!`],
+    ["of many composite choices", { items: { enum: Array.from({ length: 5000 }, (_, one) => [one]) } }, fitting],
+    ["with a pattern that backtracks for ever", { pattern: "^(a+)+$" }, `${"a".repeat(4_000_000)}!`],
   ])("leaves a schema to the model %s", (_case, schema, input) => {
     const steps = Array.from({ length: 60 }, (_, step): [string, Json] => {
       const next = { $ref: `#/components/schemas/S${step + 1}` };
@@ -182,6 +183,17 @@ describe("the input's validator", () => {
     )({ x: watched });
     expect(looks).toBeGreaterThan(0);
     expect(looks).toBeLessThan(30_000);
+  });
+
+  it("refuses what it found before its steps were spent", () => {
+    const pair = { anyOf: [{ type: "integer" }, { properties: { a: { type: "string" } }, type: "object" }] };
+    const check = validator({ x: { type: "array", items: pair } });
+    for (const length of [10_000, 40_000]) expect(check({ x: Array.from({ length }, () => true) })).toHaveLength(20);
+    const choices = validator({ x: { items: { enum: Array.from({ length: 5000 }, (_, one) => [one]) } } });
+    expect(choices({ x: composites })).toHaveLength(20);
+    const long = validator({ x: { pattern: "^(a+)+$", maxLength: 10 } });
+    expect(long({ x: `${"a".repeat(4_000_000)}!` })).toMatchObject([{ description: "must have at most 10 characters" }]);
+    for (const item of [1, { a: "b" }]) expect(check({ x: Array.from({ length: 40_000 }, () => item) })).toEqual([]);
   });
 
   it("refuses with a pattern that would backtrack for ever", () => {

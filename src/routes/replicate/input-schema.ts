@@ -1,8 +1,8 @@
 /**
  * Checks an input against its version's schema: the part of JSON Schema that Cog writes into `components.schemas.Input`
  * (https://github.com/replicate/cog/blob/main/docs/python.md), compiled once to closures. No `eval`. Keywords
- * that it doesn't know are let through: the model has the last word. It has it too where a check would take too many
- * steps: a schema is as much a stranger's as an input.
+ * that it doesn't know are let through: the model has the last word. It has it too on what a check would take too many
+ * steps for: a schema is as much a stranger's as an input. What was found until then is refused all the same.
  */
 import type { InvalidField } from "../../contract/errors.ts";
 import type { Json } from "../../contract/prediction.ts";
@@ -76,8 +76,7 @@ export function compileInputValidator(document: Schema | null): InputValidator {
     try {
       check(input, "input", new Run(report));
     } catch (thrown) {
-      if (thrown instanceof GaveUp) return [];
-      throw thrown;
+      if (!(thrown instanceof GaveUp)) throw thrown;
     }
     return fields.map(({ field, description }) => ({ field, description }));
   };
