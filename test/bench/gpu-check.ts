@@ -26,9 +26,10 @@ const PROCESSES_BESIDE = 4;
 const FULL_RATE = 0.97;
 const FULL_BUSY_PERCENT = 95;
 
-const help = `scripts/gpu-check: what a GPU does with examples/torch-fp16 (a transformer of BERT base's size, fp16), in a bare Python loop
-and through the pool, as a table, for a line and for a page of text; then a card's errors, a cold start, two models that share a card, inputs that exhaust its memory, and
-killed processes. Without a GPU it runs on the CPU in float32, with a fake card, and says so. Ends within 8 minutes.
+const help = `scripts/gpu-check: what a GPU does with examples/torch-fp16 (a transformer of BERT base's size, fp16), in a bare
+Python loop and through the pool, as a table, for a line and for a page of text; then a card's errors, a cold start, two
+models that share a card, inputs that exhaust its memory, and killed processes. Without a GPU it runs on the CPU in
+float32, with a fake card, and says so. Ends within 8 minutes.
 
   --python …    a Python that has PyTorch (default: EDGEPLANE_PYTHON, else python3)
   --seconds …   how long each measurement takes (default 8)

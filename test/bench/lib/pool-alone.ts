@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { startFakeEdge } from "../../integration/pool/fake-edge.ts";
 import { refOf, startPool } from "../../integration/pool/pool-process.ts";
+import type { RunningPool } from "../../integration/pool/pool-process.ts";
 import { StatusSchema } from "../../../gpu-pool/telemetry/status.ts";
 import type { Status } from "../../../gpu-pool/telemetry/status.ts";
 import type { Json, ModelRef } from "../../../src/contract/prediction.ts";
@@ -16,6 +17,7 @@ import type { End } from "./empty-edge.ts";
 /** The first waits for a model's set-up. */
 const LIMIT_MS = 300_000;
 const HELLO_MS = 30_000;
+const WATCH_MS = 1000;
 
 export type PoolAlone = {
   pid: number;
@@ -67,10 +69,21 @@ export async function startPoolAlone(
   prepare(home.models);
   const edge = kind === "empty" ? await startEmptyEdge() : await startEdgeOfRules();
   const pool = startPool(home, edge.url, edge.token, ["--idle-stop-ms", "0", "--silence-ms", "30000", ...flags], env);
-  await edge.connected();
-  const runOne = async (model: string, input: Json) => edge.submit(await refOf(home, model), input);
-  const runGood = async (ref: ModelRef, input: Json): Promise<void> => {
+  const stop = async (): Promise<void> => {
+    await pool.kill("SIGTERM");
+    await edge.close();
+    home.remove();
+  };
+  const watched = createWatch(pool);
+  await watched(HELLO_MS, () => edge.connected()).catch(async (error: unknown) => {
+    await stop();
+    throw error;
+  });
+  const runOne = async (model: string, input: Json) =>
+    watched(LIMIT_MS, async () => edge.submit(await refOf(home, model), input));
+  const runGood = async (ref: ModelRef, input: Json, ended: () => void): Promise<void> => {
     const end = await edge.submit(ref, input);
+    ended();
     if (end.type !== "succeeded") throw new Error(JSON.stringify(end).slice(0, 500));
   };
 
@@ -78,16 +91,18 @@ export async function startPoolAlone(
     pid: pool.process.pid ?? 0,
     async drive(model, input, inFlight, durationMs) {
       const ref = await refOf(home, model);
-      await edge.submit(ref, input);
+      await watched(LIMIT_MS, () => edge.submit(ref, input));
       const startedAt = performance.now();
       let completed = 0;
-      const worker = async () => {
-        while (performance.now() - startedAt < durationMs) {
-          await runGood(ref, input);
-          completed += 1;
-        }
-      };
-      await Promise.all(Array.from({ length: inFlight }, worker));
+      await watched(LIMIT_MS, (ended) => {
+        const worker = async () => {
+          while (performance.now() - startedAt < durationMs) {
+            await runGood(ref, input, ended);
+            completed += 1;
+          }
+        };
+        return Promise.all(Array.from({ length: inFlight }, worker));
+      });
       return (completed / (performance.now() - startedAt)) * 1000;
     },
     async run(model, input) {
@@ -106,10 +121,12 @@ export async function startPoolAlone(
       const ref = await refOf(home, model);
       const rest = inputs[Symbol.iterator]();
       const startedAt = performance.now();
-      const worker = async () => {
-        for (const input of rest) await runGood(ref, input);
-      };
-      await Promise.all(Array.from({ length: inFlight }, worker));
+      await watched(LIMIT_MS, (ended) => {
+        const worker = async () => {
+          for (const input of rest) await runGood(ref, input, ended);
+        };
+        return Promise.all(Array.from({ length: inFlight }, worker));
+      });
       return (inputs.length / (performance.now() - startedAt)) * 1000;
     },
     async status() {
@@ -118,11 +135,29 @@ export async function startPoolAlone(
     async metrics() {
       return (await fetch(`http://127.0.0.1:${await pool.port()}/metrics`)).text();
     },
-    async stop() {
-      await pool.kill("SIGTERM");
-      await edge.close();
-      home.remove();
-    },
+    stop,
+  };
+}
+
+/**
+ * The empty edge waits for ever, so a bench watches: what it returns rejects when the pool ends, or when nothing ended
+ * for `limitMs`.
+ */
+function createWatch({ exited, output }: Pick<RunningPool, "exited" | "output">) {
+  return async <T>(limitMs: number, begin: (ended: () => void) => Promise<T>): Promise<T> => {
+    const bad = Promise.withResolvers<never>();
+    let endedAt = performance.now();
+    let isOver = false;
+    void exited.then((code) => isOver || bad.reject(new Error(`the pool ended (${code}):\n${output().slice(-2000)}`)));
+    const timer = setInterval(() => {
+      if (performance.now() - endedAt > limitMs) bad.reject(new Error(`nothing ended for ${limitMs} ms`));
+    }, WATCH_MS);
+    try {
+      return await Promise.race([begin(() => (endedAt = performance.now())), bad.promise]);
+    } finally {
+      isOver = true;
+      clearInterval(timer);
+    }
   };
 }
 
