@@ -109,7 +109,7 @@ it("charges what a run took of a pool that was only cut off, and tells it later"
 
 it("begins nothing that ended with its pool's next session before its shard told of the grant", () => {
   const { lane, entry, ended } = setUp();
-  const model = { model: "local/echo", version: "v", room: 1, startNow: 1 };
+  const model = { model: "local/echo", version: "v", room: 1, startNow: 1, readyInMs: null, problem: null };
   lane.tell({ session: "one", n: 1, full: true, models: [model], seen: [], ended: [] });
   expect(lane.reserve([entry("a1")])).toMatchObject([{ outcome: "reserved" }]);
   lane.tell({ session: "one", n: 2, full: false, models: [], seen: ["a1"], ended: [] });

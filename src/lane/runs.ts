@@ -33,7 +33,7 @@ type Bounds = { maxRuns: number; maxRunMs: number; maxEnded: number; endedMs: nu
 export type Runs = ReturnType<typeof createRuns>;
 
 /** What a flow was charged for a run whose session is over. */
-type Lost = Pick<Run, "flow" | "chargedMs" | "at" | "isReserved">;
+type Lost = { flow: Flow; chargedMs: number; at: number; isReserved: boolean };
 
 /** `settle` adds milliseconds, which may be negative, to what a flow has paid. */
 export function createRuns(rules: Bounds, settle: (flow: Flow, ms: number) => void) {

@@ -192,7 +192,9 @@ describe("the input's validator", () => {
     const choices = validator({ x: { items: { enum: Array.from({ length: 5000 }, (_, one) => [one]) } } });
     expect(choices({ x: composites })).toHaveLength(20);
     const long = validator({ x: { pattern: "^(a+)+$", maxLength: 10 } });
-    expect(long({ x: `${"a".repeat(4_000_000)}!` })).toMatchObject([{ description: "must have at most 10 characters" }]);
+    expect(long({ x: `${"a".repeat(4_000_000)}!` })).toMatchObject([
+      { description: "must have at most 10 characters" },
+    ]);
     for (const item of [1, { a: "b" }]) expect(check({ x: Array.from({ length: 40_000 }, () => item) })).toEqual([]);
   });
 
