@@ -105,13 +105,20 @@ test("kept results outlive the pool", async () => {
 test("after a SIGKILL the next pool hands back at once what the last one held", async () => {
   await using fixture = await startFixture(["single"]);
   const { edge } = fixture;
-  const tracked = await submitRunning(fixture, "sleep 1");
+  const run = held(fixture);
+  const tracked = await submitRunning(fixture, run.act);
+  const waiting = edge.submit(await fixture.ref("single"), { do: "x" });
+  const journal = (): string => readFileSync(join(fixture.home.state, "held.jsonl"), "utf8");
+  await edge.until(() => waiting.starts > 0 && journal().includes(`"waits":["${waiting.token}"`));
   await fixture.pool.kill("SIGKILL");
   const restarted = fixture.restart();
   await expect.poll(() => restarted.output(), { interval: 10 }).toContain("handing over");
   await edge.until(() => tracked.row.losses === 1, 1500);
-  await edge.until(() => tracked.terminal?.type === "succeeded");
+  run.letEnd();
+  await edge.until(() => tracked.terminal?.type === "succeeded" && waiting.terminal?.type === "succeeded");
   expect(tracked.starts).toBe(2);
+  // It only waited there.
+  expect(waiting.row.losses).toBe(0);
 });
 
 test("sends again what the edge misses, and waits when told to", async () => {
