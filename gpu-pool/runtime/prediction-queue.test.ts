@@ -45,3 +45,11 @@ test("says of no suspect that it only waits: neither of one that was lost before
   queue.rest(0);
   expect(notes).toEqual([]);
 });
+
+test("says of no large input that it only waits: the pool may die of holding it", () => {
+  const { notes, queue, add } = setUp();
+  add("small");
+  queue.add(Object.assign(granted({ id: "large", token: "large" }), { inputBytes: 1024 * 1024 + 1 }));
+  queue.rest(0);
+  expect(notes).toEqual(["waits small"]);
+});

@@ -13,6 +13,8 @@ import type { Prediction } from "./prediction.ts";
 import type { RunnerOptions } from "./runner-options.ts";
 
 const LONGEST_TIMER_MS = 2 ** 30;
+/** Larger inputs lie in the pool's memory while they wait, which may be what it dies of. */
+const HARMLESS_BYTES = 1024 * 1024;
 
 type QueueOptions = Pick<RunnerOptions, "clock" | "waiting"> & {
   model: Pick<Model, "batching" | "cost" | "manifest">;
@@ -115,7 +117,8 @@ export class PredictionQueue {
 
   /** All that may go now has gone: notes who waits, and sets the timer for what time alone will change. */
   rest(nowMs: number): void {
-    const waiting = this.#fresh.splice(0).filter(({ stage }) => stage === "queued");
+    const fresh = this.#fresh.splice(0);
+    const waiting = fresh.filter(({ stage, inputBytes }) => stage === "queued" && inputBytes <= HARMLESS_BYTES);
     if (waiting.length > 0) this.#notes?.waits(waiting.map(({ ref }) => ref.token));
     const wakeAtMs = this.#batcher.nextWakeMs(nowMs);
     if (wakeAtMs === Infinity || wakeAtMs >= this.#wakeAtMs) return;
