@@ -25,7 +25,7 @@ const MAX_CHECK_DEPTH = 1000;
 /** How deep a schema is compiled, references included. */
 const MAX_COMPILE_DEPTH = 256;
 const CHARACTERS_A_STEP = 16;
-/** An alternative that doesn't fit costs this much more: its problems are collected and compared. */
+/** Where no alternative fits, each costs this much more: their problems are compared. */
 const STEPS_A_MISFIT = 12;
 const MAX_SHOWN_VALUES = 20;
 
