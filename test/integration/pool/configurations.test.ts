@@ -60,7 +60,7 @@ test("a pool that starts with what doesn't fit the files goes by these, and says
   await edge.until(() => roomOf(edge, "serial")?.room === 8);
   expect(await modelOf(pool, "serial")).toMatchObject({ configuration: {} });
   expect((await modelOf(pool, "serial")).misconfigured).toContain("say what a prediction costs");
-  expect(pool.output().match(/doesn't fit its files/g)).toHaveLength(1);
+  await expect.poll(() => pool.output().match(/doesn't fit its files/g)).toHaveLength(1);
   say(fixture, { "local/serial": { maxBatchSize: 3 } });
   await edge.until(() => roomOf(edge, "serial")?.room === 3);
 });

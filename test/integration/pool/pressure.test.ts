@@ -62,7 +62,7 @@ test("a host that can't make folders for its models fails no prediction, tells n
   const pausedBy = "this host can't make folders for its models (EEXIST)";
   expect(roomOf(edge, "single")).toMatchObject({ room: 0, problem: null, pausedBy });
   expect(waits.terminal).toBeNull();
-  expect(pool.output()).toContain("a model can't be started for now");
+  await expect.poll(() => pool.output()).toContain("a model can't be started for now");
 });
 
 describe.skipIf(!canMountDisks)("a disk that is full", () => {
@@ -84,7 +84,7 @@ describe.skipIf(!canMountDisks)("a disk that is full", () => {
     disk.fill(MEBIBYTE);
     await edge.until(() => roomOf(edge, "film")?.pausedBy?.includes("MiB free") === true);
     expect(roomOf(edge, "film")).toMatchObject({ room: 0, problem: null });
-    expect(pool.output()).toContain("this host runs short");
+    await expect.poll(() => pool.output()).toContain("this host runs short");
     const waits = await film(1);
     disk.empty();
     await edge.until(ended([large, waits]), 30_000);
