@@ -29,6 +29,8 @@ import type { ScalerStore } from "./rows.ts";
 import { Purse } from "./purse.ts";
 import { RentRecords, soleCause } from "./rent-records.ts";
 import { elsewhere, heldNeeds, idleSOf, onMachine, standingPools } from "./residents.ts";
+import { SessionChecks } from "./session-checks.ts";
+import type { SessionCheck } from "./session-checks.ts";
 import { Sickness } from "./sickness.ts";
 import { Spills } from "./spills.ts";
 import { SpotLosses } from "./spot-losses.ts";
@@ -43,7 +45,7 @@ const ASK_EVERY_MS = 30_000;
 const BLIND_MS = 60_000;
 
 /** What others must be told. */
-export type Errands = { drain: DrainCall[] };
+export type Errands = { drain: DrainCall[]; check: SessionCheck[] };
 
 /** Why a provider's word isn't taken. */
 export type SyncRefusal = "too_many" | { why: string };
@@ -70,6 +72,7 @@ export class ScalerCore {
   readonly #purse: Purse;
   readonly #homes: Homes;
   readonly #drainCalls = new DrainCalls();
+  readonly #checks = new SessionChecks();
   readonly #serving = new Set<string>();
   /** By class, within one look: what `#priceOf` found. */
   #prices: Map<string, number> | null = null;
@@ -220,7 +223,8 @@ export class ScalerCore {
     this.appetites.save(nowMs, () => !this.isActive);
     this.#clock.expectLooks(this.isActive);
     this.providers.forget(this.#clock.mono(), (name) => this.book.ofProvider(name).length > 0);
-    return { drain: this.#drainCalls.due(this.book, this.settings, this.#clock.mono()) };
+    const mono = this.#clock.mono();
+    return { drain: this.#drainCalls.due(this.book, this.settings, mono), check: this.#checks.due(this.book, mono) };
   }
 
   /** Offers of the providers that are here. */

@@ -82,6 +82,10 @@ describe("providers that fail", () => {
     expect(world.made).toBe(1);
     expect(world.core.desired("fake").map((one) => one.name)).toEqual([name]);
     expect(world.core.book.counts.disagreed).toBe(1);
+    // Every 10 s its pool's session is looked at, which may have ended untold.
+    expect(new Set(world.checked.map(({ machine }) => machine)).size).toBe(1);
+    expect(world.checked.length).toBeGreaterThan(2);
+    expect(world.checked.length).toBeLessThan(7);
     world.faults.hides = () => false;
     settle(world);
     expect(world.names).toEqual([]);

@@ -85,6 +85,11 @@ export class MachineBook {
     return this.all().find((machine) => machine.session === session);
   }
 
+  /** Its pool counts as connected, and its provider's lists lack it: one of the two is wrong. */
+  isDisputed({ id, session }: Machine): boolean {
+    return session !== null && (this.#sights.get(id)?.missed ?? 0) >= LISTS_WITHOUT;
+  }
+
   /** Milliseconds that it has been in its state. */
   ageMs(machine: Machine): number {
     const sinceMono = this.#sights.get(machine.id)?.sinceMono ?? 0;

@@ -30,6 +30,7 @@ import type { LastRents } from "./last-rents.ts";
 import { PROVIDER_HEADER } from "./remote.ts";
 import { SOURCE } from "./rent-records.ts";
 import { ScalerStore } from "./rows.ts";
+import type { SessionCheck } from "./session-checks.ts";
 import { statusOf } from "./status.ts";
 import type { ScalingStatus } from "./status.ts";
 
@@ -197,6 +198,7 @@ export class Scaler extends DurableObject<Env> {
     const errands = this.#core.tick();
     this.#store.flush(Date.now());
     for (const { session, withinMs } of errands.drain) void this.#drain(session, withinMs);
+    for (const one of errands.check) void this.#check(one);
     void this.#tokens.keep(this.#core.book);
     void this.#meter();
     for (const wake of this.#waiters) wake();
@@ -315,6 +317,19 @@ export class Scaler extends DurableObject<Env> {
       await callObject(() => (stub as { drain(withinMs: number): Promise<void> }).drain(withinMs));
     } catch (error) {
       log.warn("machine_not_told_to_drain", { session, reason: reasonOf(error) });
+    }
+  }
+
+  /** A session whose lease is over tells its end, if it hasn't; one that has told it knows of no lease. */
+  async #check({ machine, session }: SessionCheck): Promise<void> {
+    const stub: unknown = objectNamed(this.env.POOL, session);
+    try {
+      const lease = await callObject(() => (stub as { check(claims: []): Promise<{ alive: boolean }> }).check([]));
+      if (lease.alive) return;
+      this.#core.book.poolEnded(machine, session);
+      this.#look();
+    } catch (error) {
+      log.warn("machine_session_unknown", { machine, session, reason: reasonOf(error) });
     }
   }
 

@@ -330,3 +330,21 @@ it("revokes the token of a machine that its provider refused to make", async () 
   };
   await expect.poll(revoked).toContain(`machine ${machine}`);
 });
+
+it("finds that a pool is gone whose session told nobody, as when the edge was killed with it", async () => {
+  const [before] = (await machines()).filter(({ session }) => session === "session-of-machine");
+  expect(before?.state).toBe("draining");
+  const session = testEnv.POOL.getByName("session-of-machine");
+  await runInDurableObject(session, async (_, { storage }) => {
+    await storage.deleteAlarm();
+    await storage.deleteAll();
+  });
+  await evictDurableObject(session);
+  const provider = await FakeProvider.open("fake");
+  const left = async () => {
+    provider.known = undefined;
+    await provider.sync();
+    return (await machines()).map(({ id }) => id);
+  };
+  await expect.poll(left).not.toContain(before?.id);
+});

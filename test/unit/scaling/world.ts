@@ -70,6 +70,8 @@ export class World {
   jobs: Job[] = [];
   done: { model: string; waitS: number }[] = [];
   /** What the scaler told the meter: time of machines in which no pool was there. */
+  /** Sessions that were to be looked at. */
+  readonly checked: { machine: string; session: string }[] = [];
   readonly metered: IntervalRecord[] = [];
   /** Machines that were ever made, and the most at a time. */
   made = 0;
@@ -199,7 +201,9 @@ export class World {
       this.metered.push(record);
       this.core.rents.taken(n);
     }
-    for (const { session } of this.core.tick().drain) this.#drain(session);
+    const { drain, check } = this.core.tick();
+    for (const { session } of drain) this.#drain(session);
+    this.checked.push(...check);
   }
 
   #create(machine: string, name: string, id: string): void {
