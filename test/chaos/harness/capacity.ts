@@ -5,6 +5,7 @@
 import { createClient } from "./client.ts";
 import { startLoad } from "./load.ts";
 import { startReceiver } from "./receiver.ts";
+import { LOAD_SECONDS } from "./scenario.ts";
 import { createWorld } from "./world.ts";
 
 const PREDICTIONS = 600;
@@ -13,7 +14,19 @@ const WARM_UP_SHARE = 0.4;
 /** Of what it carries, so much leaves room for what a fault makes necessary. */
 const SHARE = 0.8;
 
+/** What each scenario sends: for as long as a fast machine's load lasts, within these bounds. */
+const MOST_SENT = 2000;
+const LEAST_SENT = 1200;
+
 let known: Promise<number> | null = null;
+
+/** How many predictions each scenario sends, unless `CHAOS_PREDICTIONS` says it. */
+export async function predictionCount(): Promise<number> {
+  const asked = process.env["CHAOS_PREDICTIONS"];
+  if (asked !== undefined) return Number(asked);
+  const carried = Math.round(LOAD_SECONDS * (await comfortablePerSecond()));
+  return Math.min(MOST_SENT, Math.max(LEAST_SENT, carried));
+}
 
 /** Predictions a second that leave a stack without faults time to spare; measured once in a process, in some 15 s. */
 export function comfortablePerSecond(): Promise<number> {

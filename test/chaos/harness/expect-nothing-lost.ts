@@ -1,13 +1,13 @@
 /** A scenario as a test: prints its line, and fails with the first predictions that aren't as they should be. */
 import { expect } from "vitest";
+import { predictionCount } from "./capacity.ts";
 import { lineOf, runScenario } from "./run-scenario.ts";
-import { predictionCount } from "./scenario.ts";
 import type { Scenario } from "./scenario.ts";
 
 const PROBLEMS_SHOWN = 8;
 
 export async function expectNothingLost(scenario: Scenario): Promise<void> {
-  const count = Math.ceil(predictionCount * (scenario.share ?? 1));
+  const count = Math.ceil((await predictionCount()) * (scenario.share ?? 1));
   const report = await runScenario(scenario, count);
   console.log(lineOf(scenario, report));
   const { problems, unmet, sent, lost, twice, stuck } = report.ledger;

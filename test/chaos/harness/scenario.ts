@@ -63,9 +63,6 @@ export const LOAD_SECONDS = 12;
 /** The aims are for a machine that carries so many and has time to spare. */
 export const FASTEST_PER_SECOND = 170;
 
-/** How many predictions each scenario sends. */
-export const predictionCount = Number(process.env["CHAOS_PREDICTIONS"] ?? 2000);
-
 export function pacePerSecond(count: number, loadSeconds = LOAD_SECONDS): number {
   return Math.min(FASTEST_PER_SECOND, count / loadSeconds);
 }
