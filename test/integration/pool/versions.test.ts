@@ -93,7 +93,9 @@ test("a start after a drain, after a kill, and beside another pool offers the ve
 
     const second = await offered(edge, start);
     expect(second.version).toBe(ref.version);
-    await expect.poll(() => second.pool.output()).toContain('"shown":["first.txt","weights/copy.txt","weights/model.bin"]');
+    await expect
+      .poll(() => second.pool.output())
+      .toContain('"shown":["first.txt","weights/copy.txt","weights/model.bin"]');
     await run("second.txt");
     await second.pool.kill("SIGKILL");
 
