@@ -20,7 +20,7 @@ class Encoded(NamedTuple):
 
 
 def as_output(vector: torch.Tensor, encoding: str) -> Any:
-    """In base64 a vector takes a quarter of the bytes, and a hundredth of the time, of its numbers as JSON."""
+    """In base64 a vector takes a quarter of the bytes, and a fiftieth of the time, of its numbers as JSON."""
     if encoding == "float":
         return vector.tolist()
     return base64.b64encode(ctypes.string_at(vector.data_ptr(), vector.numel() * FLOAT_BYTES)).decode()

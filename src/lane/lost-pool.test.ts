@@ -68,7 +68,7 @@ function setUp(rules: Partial<LaneRules> = {}) {
 const names = (account: string, from: number, to: number) =>
   Array.from({ length: to - from + 1 }, (_, index) => `${account}${from + index}`);
 
-/** In turn, `a` had four at the pool `one`, which still holds them, and `b` four runs of a second; of both more wait. */
+/** In turn, `a` had four at the pool `one`, which holds them, and `b` four runs of a second; of both more wait. */
 function setUpLoss() {
   const { lane, entry, ...rest } = setUp();
   lane.offer([...names("a", 1, 8), ...names("b", 1, 8)].map(entry));

@@ -8,7 +8,7 @@ import { descendantsOf, measureCpu } from "./processes.ts";
 import { median, spread, table } from "./stats.ts";
 
 const POLL_MS = 200;
-/** Predictions in flight for each place in a batch: one is prepared, one runs, one is written, and the next ones wait. */
+/** Batches in flight: one is prepared, one runs, one is written, and the next ones wait or are on their way. */
 const AHEAD = 10;
 
 export type RatesOptions = {
@@ -30,7 +30,10 @@ export type RatesOptions = {
   processes: readonly number[];
 };
 
-/** `ofBare`: the first pool's share of the bare loop's rate. `busy`: of the card in percent, by NVML; null without one. */
+/**
+ * `ofBare`: the first pool's share of the bare loop's rate. `busy`: how busy the card is by NVML, in percent; null
+ * without one.
+ */
 export type Rates = { table: string; ofBare: number; busy: number | null };
 
 type Side = { name: string; rate: number[]; busy: number[]; cores: string[]; measure: () => Promise<number> };
@@ -51,9 +54,10 @@ export async function measureRates(options: RatesOptions): Promise<Rates> {
       const inFlight = AHEAD * limit * count;
       await pool.drive(model, input, inFlight, 500);
       const name = `through the pool, batches of ${limit} at most, ${count} process${count === 1 ? "" : "es"}`;
-      sides.push(
-        sideOf(name, () => driven(pool, sides, name, () => pool.drive(model, input, inFlight, seconds * 1000))),
+      const side: Side = sideOf(name, () =>
+        driven(pool, side.cores, () => pool.drive(model, input, inFlight, seconds * 1000)),
       );
+      sides.push(side);
     }
     for (let round = 1; round <= options.rounds; round += 1) {
       for (const side of sides) await note(side, options.cardId);
@@ -86,15 +90,13 @@ async function note(side: Side, cardId: string | null): Promise<void> {
 }
 
 /** Notes beside the rate how many cores the pool, its model processes, and this process (the small edge) kept busy. */
-async function driven(pool: PoolAlone, sides: Side[], name: string, drive: () => Promise<number>): Promise<number> {
+async function driven(pool: PoolAlone, notes: string[], drive: () => Promise<number>): Promise<number> {
   const since = performance.now();
   const stop = measureCpu({ pool: [pool.pid], models: descendantsOf(pool.pid), edge: [process.pid] });
   const rate = await drive();
   const cpu = stop();
   const cores = (ms: number): string => (ms / (performance.now() - since)).toFixed(2);
-  sides
-    .find((side) => side.name === name)
-    ?.cores.push(`pool ${cores(cpu.pool)}, models ${cores(cpu.models)}, edge ${cores(cpu.edge)}`);
+  notes.push(`pool ${cores(cpu.pool)}, models ${cores(cpu.models)}, edge ${cores(cpu.edge)}`);
   return rate;
 }
 
