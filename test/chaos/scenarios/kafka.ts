@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { createClient, isFinished } from "../harness/client.ts";
 import { createExtraPool } from "../harness/extra-pool.ts";
 import type { KafkaLog, Way } from "../harness/kafka-log.ts";
+import { pacePerSecond } from "../harness/scenario.ts";
 import type { LoadView, Outage, Scenario } from "../harness/scenario.ts";
 import type { World } from "../harness/world.ts";
 
@@ -23,6 +24,10 @@ const LONG_MS = 90_000;
 const REBALANCE_EVERY_MS = 5000;
 const TURNS = 6;
 const SPREAD_MS = 10_000;
+/** The echo model's batches, by its cog.yaml. */
+const BATCH = 8;
+/** One pool carries so much of the load: those that are added have work, and nothing piles up. */
+const SHARE_OF_ONE = 0.8;
 
 export type KafkaScenario = { name: string; of(log: KafkaLog): Scenario };
 
@@ -96,6 +101,10 @@ const poolsComeAndGo: KafkaScenario = {
     model: "echo",
     stack: log.stackOptions("native"),
     loadSeconds: LONG_MS / 1000,
+    job: (_key, _index, count) => ({
+      input: { seconds: BATCH / (SHARE_OF_ONE * pacePerSecond(count, LONG_MS / 1000)) },
+      fails: false,
+    }),
     settleMs: 90_000,
     async disturb(world) {
       const outages: Outage[] = [];
@@ -114,8 +123,9 @@ const poolsComeAndGo: KafkaScenario = {
         await sleep(Math.max(0, beganAt + REBALANCE_EVERY_MS - Date.now()));
       }
       const before = workersOf(world).size;
+      const startedAt = Date.now();
       other.start();
-      const giveUpAt = Date.now() + SPREAD_MS;
+      const giveUpAt = (await world.said(/pool started/, startedAt)) + SPREAD_MS;
       while (workersOf(world).size === before) {
         if (Date.now() > giveUpAt) throw new Error(`a pool that was added had no work after ${SPREAD_MS} ms`);
         await sleep(50);
