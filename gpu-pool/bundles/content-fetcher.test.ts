@@ -5,7 +5,7 @@ import { readFile, stat, utimes, writeFile, chmod, link, mkdir, readdir } from "
 import { randomBytes } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { CHUNK_BYTES } from "../../src/contract/bundle.ts";
 import { pack, PushedFiles } from "../../test/pushed-files.ts";
 import type { Fault } from "../../test/pushed-files.ts";
@@ -240,6 +240,23 @@ test("what came in part of a model that went counts, and goes first; what a pool
   await one.ensure([d]);
   expect(pushed.asked.at(-1)).toBe(`${d.id} ${2 * 1024 * 1024}`);
   expect(await Promise.all(files.map(async (content) => one.contents.has(content)))).toEqual([true, false, true, true]);
+});
+
+test("what came in part goes after a day in which nobody changed it, but not while a pool puts it in place", async () => {
+  const content = only(contentsOf({ a: large() }));
+  await killedAfter(content, randomBytes(1024 * 1024));
+  const one = pool();
+  // As it is for a moment, when it is whole and has not its name yet.
+  await utimes(one.contents.partialOf(content), new Date(), new Date("2001-01-01T00:00:00Z"));
+  await one.ensure([only(contentsOf({ b: "x" }))]);
+  expect(await readdir(join(root, "partial"))).toEqual([content.id]);
+  const tomorrow = vi.spyOn(Date, "now").mockReturnValue(Date.now() + 25 * 3_600_000);
+  try {
+    await one.ensure([only(contentsOf({ c: "y" }))]);
+  } finally {
+    tomorrow.mockRestore();
+  }
+  expect(await readdir(join(root, "partial"))).toEqual([]);
 });
 
 test("what came in part counts by what was written of it, not by what the disk set aside", async () => {

@@ -156,12 +156,15 @@ export class Contents {
     return total <= budgetBytes;
   }
 
-  /** What came in part, and that nobody goes on with. */
+  /**
+   * What came in part, and that nobody goes on with. The system's own time of its last change tells that: a file that
+   * is just being put in place has the modification time of one that is sealed, which is years ago.
+   */
   async #dropStale(): Promise<void> {
     const folder = join(this.root, "partial");
     for (const name of await readdir(folder).catch(() => [])) {
       const stats = await stat(join(folder, name)).catch(() => null);
-      if (stats !== null && stats.mtimeMs < Date.now() - STALE_MS) await rm(join(folder, name), { force: true });
+      if (stats !== null && stats.ctimeMs < Date.now() - STALE_MS) await rm(join(folder, name), { force: true });
     }
   }
 

@@ -17,6 +17,8 @@ export type FieldReader = (field: FormField, content: AsyncIterable<Uint8Array>)
 
 const MAX_HEAD_BYTES = 16 * 1024;
 const MAX_FIELDS = 100;
+/** What comes in smaller pieces is gathered to so much before it is looked at. */
+const LOOK_BYTES = 1024;
 const CRLF = "\r\n";
 
 /** The boundary that a `Content-Type` names; null when it is no form's. */
@@ -143,13 +145,23 @@ class Source {
     }
   }
 
-  /** False at the end. */
+  /** Takes on what comes, small pieces together: each look costs the same, whatever it finds. False at the end. */
   async #more(): Promise<boolean> {
-    const next = await this.#pieces.next();
-    if (next.done === true) return false;
-    const joined = new Uint8Array(this.#held.length + next.value.length);
-    joined.set(this.#held);
-    joined.set(next.value, this.#held.length);
+    const taken = [this.#held];
+    let bytes = 0;
+    while (bytes < LOOK_BYTES) {
+      const next = await this.#pieces.next();
+      if (next.done === true) break;
+      taken.push(next.value);
+      bytes += next.value.length;
+    }
+    if (bytes === 0) return false;
+    const joined = new Uint8Array(this.#held.length + bytes);
+    let at = 0;
+    for (const piece of taken) {
+      joined.set(piece, at);
+      at += piece.length;
+    }
     this.#held = joined;
     return true;
   }
