@@ -152,8 +152,9 @@ class Source {
     while (bytes < LOOK_BYTES) {
       const next = await this.#pieces.next();
       if (next.done === true) break;
-      taken.push(next.value);
       bytes += next.value.length;
+      // The next look may take a piece's memory away.
+      taken.push(bytes < LOOK_BYTES ? next.value.slice() : next.value);
     }
     if (bytes === 0) return false;
     const joined = new Uint8Array(this.#held.length + bytes);
