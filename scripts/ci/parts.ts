@@ -32,11 +32,11 @@ const UPGRADES = "test/integration/upgrade";
 
 export const parts: readonly Part[] = [
   {
-    name: "unit and Worker",
+    name: "Worker",
     runs: "test",
     engine: null,
     needs: [],
-    command: vitest("node", "worker"),
+    command: vitest("worker"),
     timeoutMs: 12 * MINUTE_MS,
   },
   {
@@ -45,6 +45,14 @@ export const parts: readonly Part[] = [
     engine: null,
     needs: ["python3"],
     command: vitest("integration"),
+    timeoutMs: 12 * MINUTE_MS,
+  },
+  {
+    name: "units",
+    runs: "test",
+    engine: null,
+    needs: [],
+    command: vitest("node"),
     timeoutMs: 12 * MINUTE_MS,
   },
   {
