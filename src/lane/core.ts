@@ -86,7 +86,7 @@ export class LaneCore {
       if (error === null) toStore.push(entry);
       else failed[entry.id] = error;
       // It waits, so it doesn't run, and nobody has what comes back in hand: what it was granted for came to nothing.
-      this.#cancelRun(entry.id, now);
+      this.#cancelRun(entry.id, now, entry.isPaid);
       this.runs.takeEarly(entry.id);
       if (entry.isBack === true) this.unmark(entry.id, now);
     }
@@ -370,8 +370,8 @@ export class LaneCore {
     this.verdicts.judge(key, this.credit.serving(key), this.credit.allHeard(this.rules.maxAsked), now);
   }
 
-  #cancelRun(id: string, now: number): void {
-    if (this.runs.cancel(id)) this.credit.release(id, now);
+  #cancelRun(id: string, now: number, isPaid = false): void {
+    if (this.runs.cancel(id, isPaid)) this.credit.release(id, now);
   }
 
   #unmarked(id: string, about: Pick): void {

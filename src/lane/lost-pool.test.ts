@@ -60,9 +60,11 @@ function setUp(rules: Partial<LaneRules> = {}) {
     return taken.map(({ id }) => id);
   };
   const comeBack = (...ids: string[]) => lane.offer(ids.map((id) => ({ ...entry(id), isBack: true as const })));
+  const comeBackPaid = (...ids: string[]) =>
+    lane.offer(ids.map((id) => ({ ...entry(id), isBack: true as const, isPaid: true as const })));
   const ended = (session: string, ids: readonly string[], ms: number) =>
     lane.tell({ session, n: 1, full: true, models: [], seen: [], ended: ids.map((id) => ({ id, ms })) });
-  return { lane, entry, take, comeBack, ended };
+  return { lane, entry, take, comeBack, comeBackPaid, ended };
 }
 
 const names = (account: string, from: number, to: number) =>
@@ -97,6 +99,16 @@ it("gives that back once, in whichever order the pool's end and what came back a
   comeBack(...names("a", 1, 4));
   expect(take("two", 4)).toEqual(names("a", 1, 4));
   expect(take("two", 4).toSorted()).toEqual(["a5", "a6", "b5", "b6"]);
+});
+
+it.each(["before", "after"])("charges an account for runs that killed their pool alone, told %s the pool's end", (when) => {
+  const { lane, take, comeBackPaid } = setUpLoss();
+  if (when === "after") lane.gone("one");
+  comeBackPaid(...names("a", 1, 4));
+  if (when === "before") lane.gone("one");
+  comeBackPaid(...names("a", 1, 4));
+  expect(lane.memory()).toMatchObject({ runs: 0, lost: 0 });
+  expect(take("two", 2).toSorted()).toEqual(["a1", "b5"]);
 });
 
 it("charges what a run took of a pool that was only cut off, and tells it later", () => {

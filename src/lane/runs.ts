@@ -120,12 +120,13 @@ export function createRuns(rules: Bounds, settle: (flow: Flow, ms: number) => vo
     },
 
     /**
-     * It is not running after all, or nobody will tell how long it did: it is charged nothing. False: no session that
-     * there is had it.
+     * It is not running after all, or nobody will tell how long it did: it is charged nothing, or, where it `isPaid`,
+     * as was estimated. False: no session that there is had it.
      */
-    cancel(id: string): boolean {
+    cancel(id: string, isPaid = false): boolean {
       const run = remove(id);
-      if (run === undefined) settleLost(id, 0);
+      if (isPaid) lost.delete(id);
+      else if (run === undefined) settleLost(id, 0);
       else settle(run.flow, -run.chargedMs);
       return run !== undefined;
     },

@@ -344,7 +344,7 @@ export class ShardCore {
 
   #effect(progress: Progress, effect: Effect): void {
     const { row } = progress;
-    if (effect.type === "hand") this.outgoing.hand(row, true);
+    if (effect.type === "hand") this.outgoing.hand(row, effect);
     else if (effect.type === "withdraw") this.outgoing.withdraw(row);
     else if (effect.type === "stop") this.outgoing.stop(effect.session, effect.claim);
     else this.#notify(progress, effect.event);

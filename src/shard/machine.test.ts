@@ -218,6 +218,12 @@ describe("a loss", () => {
     }
   });
 
+  it("stays charged to its account where it was lost alone", () => {
+    const again = running({ losses: 1 });
+    expect(machine.lose(again, NOW, rules)).toEqual([{ type: "hand", isPaid: true }]);
+    expect(again).toMatchObject({ state: "waiting", losses: 2 });
+  });
+
   it("is the last when its attempts are spent, with the model's own error where it left one", () => {
     const spent = running({ losses: rules.maxLosses - 1 });
     expect(machine.lose(spent, NOW, rules)).toEqual([COMPLETED]);

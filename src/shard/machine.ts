@@ -17,7 +17,8 @@ const STOP_AGAIN_MS = 2000;
 
 export type Effect =
   /** Its claim came to nothing: hand it to its lane, where it keeps its place. */
-  | { type: "hand" }
+  /** `isPaid`: the run that was lost stays charged to its account. */
+  | { type: "hand"; isPaid?: true }
   /** Take it out of its lane. */
   | { type: "withdraw" }
   /** Tell the pool session to stop it. */
@@ -170,7 +171,8 @@ export function lose(row: Row, now: number, rules: Rules, cause?: PredictionErro
     const fallback = errorOf("attempts_exhausted", `All ${row.losses} attempts were lost without a result.`);
     return fail(row, cause ?? fallback, now);
   }
-  return waitAgain(row, now, rules);
+  // Lost alone, it probably killed what ran it: were that free, such an account would have more than its share.
+  return row.losses > 1 ? waitAgain(row, now, rules, { isPaid: true }) : waitAgain(row, now, rules);
 }
 
 /**
@@ -231,12 +233,12 @@ function errorOf(code: ErrorCode, message: string): PredictionError {
   return { code, message };
 }
 
-function waitAgain(row: Row, now: number, rules: Rules): Effect[] {
+function waitAgain(row: Row, now: number, rules: Rules, about: { isPaid?: true } = {}): Effect[] {
   row.state = "waiting";
   row.checkAt = null;
   row.hands = 0;
   row.handAt = now + sweepDelayMs(0, rules);
-  return [{ type: "hand" }];
+  return [{ type: "hand", ...about }];
 }
 
 function stopAndFinish(row: Row, state: State, error: PredictionError | null, now: number): Effect[] {

@@ -81,12 +81,14 @@ export function createOutgoing() {
     /** What became of canaries' predictions. */
     canaries: createCanaryTally(),
 
-    /** `isBack`: it was granted, and that came to nothing. */
-    hand(row: Outline, isBack = false): void {
+    /** `back`: it was granted, and that came to nothing. */
+    hand(row: Outline, back?: { isPaid?: true }): void {
       const lane = hands.get(row.fixed.lane) ?? new Map<string, Offer>();
       hands.set(row.fixed.lane, lane);
-      const cameBack = isBack || lane.get(row.id)?.isBack === true;
-      const offer: Offer = cameBack ? { ...entryOf(row), isBack: true } : entryOf(row);
+      const before = lane.get(row.id);
+      const offer: Offer = entryOf(row);
+      if (back !== undefined || before?.isBack === true) offer.isBack = true;
+      if (back?.isPaid === true || before?.isPaid === true) offer.isPaid = true;
       if (lane.size < MAX_HANDS || lane.has(row.id)) lane.set(row.id, offer);
       else if ((row.wakeAt ?? 0) <= (unread.get(row.fixed.lane)?.wakeAt ?? Infinity))
         unread.set(row.fixed.lane, { wakeAt: row.wakeAt ?? 0, id: "" });
