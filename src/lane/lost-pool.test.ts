@@ -101,15 +101,18 @@ it("gives that back once, in whichever order the pool's end and what came back a
   expect(take("two", 4).toSorted()).toEqual(["a5", "a6", "b5", "b6"]);
 });
 
-it.each(["before", "after"])("charges an account for runs that killed their pool alone, told %s the pool's end", (when) => {
-  const { lane, take, comeBackPaid } = setUpLoss();
-  if (when === "after") lane.gone("one");
-  comeBackPaid(...names("a", 1, 4));
-  if (when === "before") lane.gone("one");
-  comeBackPaid(...names("a", 1, 4));
-  expect(lane.memory()).toMatchObject({ runs: 0, lost: 0 });
-  expect(take("two", 2).toSorted()).toEqual(["a1", "b5"]);
-});
+it.each(["before", "after"])(
+  "charges an account for runs that killed their pool alone, told %s the pool's end",
+  (when) => {
+    const { lane, take, comeBackPaid } = setUpLoss();
+    if (when === "after") lane.gone("one");
+    comeBackPaid(...names("a", 1, 4));
+    if (when === "before") lane.gone("one");
+    comeBackPaid(...names("a", 1, 4));
+    expect(lane.memory()).toMatchObject({ runs: 0, lost: 0 });
+    expect(take("two", 2).toSorted()).toEqual(["a1", "b5"]);
+  },
+);
 
 it("charges what a run took of a pool that was only cut off, and tells it later", () => {
   const { lane, take, ended } = setUpLoss();
