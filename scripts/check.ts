@@ -6,6 +6,7 @@ import { checkCliDoc } from "./lib/cli-doc.ts";
 import { runCommand } from "./lib/command.ts";
 import { checkErrorsDoc } from "./lib/errors-doc.ts";
 import { checkPluginsDoc } from "./lib/plugins-doc.ts";
+import { checkProseWidth } from "./lib/prose-width.ts";
 
 type Check = { name: string; run: () => Promise<{ code: number; output: string }> };
 
@@ -21,6 +22,7 @@ const checks: Check[] = [
   { name: "billed table", run: () => Promise.resolve(checkBilledDoc()) },
   { name: "errors page", run: () => Promise.resolve(checkErrorsDoc()) },
   { name: "plugins page", run: () => Promise.resolve(checkPluginsDoc()) },
+  { name: "width of prose", run: () => Promise.resolve(checkProseWidth()) },
   command("python 3.8 syntax", "python3", "scripts/lib/python-syntax.py"),
 ];
 

@@ -2,7 +2,8 @@
  * Weights that a model names by reference: found where they lie, fetched from public addresses only, and verified. A
  * file of Hugging Face is known by what its server says of the commit that is named: the SHA-256 of a file in LFS, or
  * git's own hash of a small one.
- * Source: https://huggingface.co/docs/hub/api, and huggingface_hub's file_download.py (`X-Linked-Etag`, `X-Linked-Size`).
+ * Source: https://huggingface.co/docs/hub/api, and huggingface_hub's file_download.py (`X-Linked-Etag`,
+ * `X-Linked-Size`).
  */
 import { createHash } from "node:crypto";
 import type { IncomingMessage } from "node:http";

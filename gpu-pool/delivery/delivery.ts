@@ -2,7 +2,8 @@
  * Delivery: one request with events in flight; what happens meanwhile rides in the next. An idle pool's event
  * leaves at once, a busy one's batch by themselves.
  *
- *   quiet ── an event ──▶ gathering ── it is time ──▶ sending ── answered, more there ──▶ gathering;  nothing left ──▶ quiet
+ *   quiet ── an event ──▶ gathering ── it is time ──▶ sending
+ *   sending ── answered, more there ──▶ gathering;  nothing left ──▶ quiet
  *   sending ── no answer ──▶ away: finished claims are spooled, tried again with backoff ──▶ sending
  */
 import type { EventVerdict, PoolEvent } from "../../src/contract/event.ts";

@@ -1,8 +1,9 @@
 /**
  * What this pool holds, on disk: a line at grant, a line at end; and of what waits for a slot one when it begins to,
  * and one before it leaves for a process. After a SIGKILL the next session reads it and hands back at once what the
- * dead one held, so that nobody waits for a lease to expire. Not synced: it is there for a process that dies, and when a machine
- * dies the lease does the work. A machine that dies may lose the last lines, so only those of this boot say who waited.
+ * dead one held, so that nobody waits for a lease to expire. Not synced: it is there for a process that dies, and when
+ * a machine dies the lease does the work. A machine that dies may lose the last lines, so only those of this boot say
+ * who waited.
  */
 import { closeSync, ftruncateSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from "node:fs";
 import * as z from "zod";

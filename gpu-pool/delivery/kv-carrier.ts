@@ -2,7 +2,8 @@
  * `delivery: kv`: requests with events are parked in Redis. The edge hears of each through the control channel and
  * answers there; while that is down it finds them by itself, and its answers are looked for in Redis.
  *
- *   parked ── settled (channel) | answer (Redis) ──▶ answered;  nothing in time, or gone from Redis ──▶ parked again, under a new number
+ *   parked ── settled (channel) | answer (Redis) ──▶ answered
+ *   parked ── nothing in time, or gone from Redis ──▶ parked again, under a new number
  *
  * What is parked is a copy: Delivery keeps every event until the shard has it, so an emptied Redis loses time and
  * nothing else.

@@ -3,7 +3,8 @@
  * grant until they hear more: so a statement goes out at once when their view has become much too small, and otherwise
  * gathers what happened.
  *
- * quiet ── grants, ends, other numbers ──▶ gathering ── due, or urgent ──▶ told (quiet);  the channel opens, or the edge asks ──▶ told in full
+ *   quiet ── grants, ends, other numbers ──▶ gathering ── due, or urgent ──▶ told (quiet)
+ *   any ── the channel opens, or the edge asks ──▶ told in full
  */
 import type { LaneRoom, ModelRoom, PoolMessage } from "../../src/contract/channel.ts";
 import type { Clock } from "../scheduling/clock.ts";

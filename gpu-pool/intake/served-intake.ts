@@ -2,7 +2,8 @@
  * Intake from topics that the lane itself serves: it answers a poll at once with what this pool has room for, granted,
  * and the control channel says when there is work. So nothing is polled without a reason.
  *
- *   waiting ── told of work, or the channel is down ──▶ polling ── nothing came ──▶ waiting;  jobs came, room left ──▶ polling
+ *   waiting ── told of work, or the channel is down ──▶ polling
+ *   polling ── nothing came ──▶ waiting;  jobs came, room left ──▶ polling
  *   polling ── no room ──▶ full ── room again ──▶ polling
  *   polling ── failed ──▶ backing off ──▶ polling (at once when the channel opens)
  *   any ── stop() ──▶ stopped

@@ -1,7 +1,7 @@
 /**
  * Vast.ai's REST API, as far as offers and instances go, from its public OpenAPI documents
- * (https://docs.vast.ai/api-reference, August 2026): paths, bodies, errors, pages of 25. Whatever a body has beyond them
- * is refused.
+ * (https://docs.vast.ai/api-reference, August 2026): paths, bodies, errors, pages of 25. Whatever a body has beyond
+ * them is refused.
  */
 import * as z from "zod";
 import type { FakeApi, FakeCloud, FakeMachine, FakeRequest, Operation, Reply } from "./cloud.ts";

@@ -1,5 +1,5 @@
 /**
- * The lane without its object: what waits, in fair order, and the room that pools told. Synchronous; the clock is injected.
+ * The lane without its object: what waits, in fair order, and the room that pools told. Synchronous; clock injected.
  *
  * ```
  *        reserve ──────────────────────────▶ run ──ended──▶ settled
@@ -7,7 +7,7 @@
  *              ▲──────────not granted──────────┘
  * ```
  *
- * Only what waits is stored, and sessions by name. The rest is memory, and each part of it has a bound: see `LaneRules`.
+ * Only what waits is stored, and sessions by name. The rest is memory, each part of it with a bound: see `LaneRules`.
  */
 import type { PredictionError, Priority } from "../contract/prediction.ts";
 import type { Sql } from "../shard/sql.ts";
@@ -106,7 +106,7 @@ export class LaneCore {
     this.backlog.remove(refs);
   }
 
-  /** Their shards granted these: they wait no longer, and take of the session's room until its pool has acknowledged them. */
+  /** Their shards granted these: they wait no longer, and take the session's room until its pool acknowledges them. */
   granted(refs: readonly (EntryRef & { session: string })[]): void {
     const now = this.#expire();
     for (const ref of refs) this.#granted(ref, now);

@@ -2,7 +2,8 @@
  * Checks JSON piece by piece (RFC 8259), with nothing of it in memory: what a stranger stored may go into an answer of
  * ours as it is, and can't say anything there but its own value.
  *
- *   value ─▶ after ─ , ─▶ value │ key ─▶ colon ─ : ─▶ value        strings, numbers and names end in the state that they were met in
+ *   value ─▶ after ─ , ─▶ value │ key ─▶ colon ─ : ─▶ value
+ *   strings, numbers and names end in the state that they were met in
  */
 type State = "value" | "value or end" | "key" | "key or end" | "colon" | "after";
 type Token = "none" | "string" | "escape" | "hex" | "number" | "name";

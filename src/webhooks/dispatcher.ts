@@ -5,7 +5,7 @@
  *
  * ```
  *            enqueue                     2xx ──▶ delivered
- *   nothing ─────────▶ pending ──try──▶  410 ──▶ disabled (and all that waits for this URL of this account, when its turn comes)
+ *   nothing ─────────▶ pending ──try──▶  410 ──▶ disabled (so is the account's next message to that URL)
  *      │                 ▲   ▲           refused target, last failure, too old ──▶ failed
  *      │ behind another  │   └────────── any other failure, until the schedule ends
  *      ▼                 │

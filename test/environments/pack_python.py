@@ -1,4 +1,5 @@
-"""Packs the Python that runs this as uv's downloads are packed (python-build-standalone's install_only), with the list that uv reads.
+"""Packs the Python that runs this as uv's downloads are packed (python-build-standalone's install_only), with the list
+that uv reads.
 
     python pack_python.py FOLDER
 """

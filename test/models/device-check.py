@@ -6,7 +6,8 @@ from edgeplane_check import ADDED, COUNT, NotChecked, Sick, check, first_wrong
 
 
 class Driver:
-    """Answers each call with 0, and copies the numbers that the kernel would have written; `faults` by the call's name."""
+    """Answers each call with 0, and copies the numbers that the kernel would have written; `faults` by the call's
+    name."""
 
     def __init__(self, faults=None, wrong_at=None):
         self.faults = faults or {}

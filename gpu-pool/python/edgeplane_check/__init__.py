@@ -1,6 +1,7 @@
 """Whether a CUDA device computes: a kernel fills memory with numbers, which are read back and compared.
 
-Uses the driver's own library by ctypes, so that it needs neither a toolkit nor a framework. Source of the calls: CUDA Driver API.
+Uses the driver's own library by ctypes, so that it needs neither a toolkit nor a framework. Source of the calls: CUDA
+Driver API.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Exits with 0 when the visible device computes, with 1 when it is sick, and with 2 when nobody can tell; says why in one line."""
+"""Exits with 0 when the visible device computes, with 1 when it is sick, and with 2 when nobody can tell; says why in
+one line."""
 
 import sys
 

@@ -1,4 +1,5 @@
-"""``python3 -u -m edgeplane_child``. The working folder leaves the path first: it is the model's, and may hold a ``json.py``."""
+"""``python3 -u -m edgeplane_child``. The working folder leaves the path first: it is the model's, and may hold a
+``json.py``."""
 
 import sys
 

@@ -1,7 +1,7 @@
 """Reads the next run of a slot, and makes its inputs ready, while the one before it runs.
 
-State of a run: read and made ready in a thread → waits here → taken by the main thread, which says ``begun``. The pool sends as many
-runs ahead as ``loaded.ahead`` says, so no more than these wait.
+State of a run: read and made ready in a thread → waits here → taken by the main thread, which says ``begun``. The pool
+sends as many runs ahead as ``loaded.ahead`` says, so no more than these wait.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from .runs import read_run
 
 
 class ReadyRun:
-    """A run that can begin. ``batch`` is None for a model whose items run one after another; those read their inputs when they begin."""
+    """A run that can begin. ``batch`` is None for a model whose items run one after another; those read their inputs
+    when they begin."""
 
     def __init__(self, message: Dict[str, Any], predictions: List[Prediction], batch: Optional[Batch]) -> None:
         self.message = message

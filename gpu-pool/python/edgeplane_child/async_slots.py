@@ -1,7 +1,7 @@
 """Runs predictions of an asynchronous model: one event loop, one task a run, as many runs at once as there are slots.
 
-State of a slot: idle → running (one task) → idle. With several slots, what Python prints is told apart by task; what C code or a
-subprocess prints while several predictions run belongs to all of them.
+State of a slot: idle → running (one task) → idle. With several slots, what Python prints is told apart by task; what C
+code or a subprocess prints while several predictions run belongs to all of them.
 """
 
 from __future__ import annotations

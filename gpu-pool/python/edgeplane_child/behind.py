@@ -1,7 +1,7 @@
 """Makes the outputs of a run ready, and sends them, while the run behind it is on the device.
 
-State of a run: called by the main thread → handed over here, once the one before it has left → ``called`` said → postprocessed, encoded
-and sent in a thread, with ``idle``. So one is here at a time, and none waits.
+State of a run: called by the main thread → handed over here, once the one before it has left → ``called`` said →
+postprocessed, encoded and sent in a thread, with ``idle``. So one is here at a time, and none waits.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Data URIs (RFC 2397) of input files: their bytes, the extension that these get, and what a URI says of them that is not so."""
+"""Data URIs (RFC 2397) of input files: their bytes, the extension that these get, and what a URI says of them that is
+not so."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ def is_data_uri(value: str) -> bool:
 
 
 def read_data_uri(uri: str) -> DataFile:
-    """The file in a data URI. Where its bytes are known not to be what it claims, they get their own extension. Raises NotADataUri."""
+    """The file in a data URI. Where its bytes are known not to be what it claims, they get their own extension. Raises
+    NotADataUri."""
     head, comma, data = uri[5:].partition(",")
     if not comma:
         raise NotADataUri("is not a data URI: the comma before the data is missing")
@@ -72,7 +74,8 @@ def _content(data: str, base64_coded: bool) -> bytes:
 
 
 def _forgiving_base64(text: str) -> bytes:
-    """Base64 that is wrapped over lines or lacks its padding: https://infra.spec.whatwg.org/#forgiving-base64-decode."""
+    """Base64 that is wrapped over lines or lacks its padding:
+    https://infra.spec.whatwg.org/#forgiving-base64-decode."""
     text = "".join(text.split())
     if len(text) % 4 == 0:
         text = text[:-2] + text[-2:].rstrip("=")

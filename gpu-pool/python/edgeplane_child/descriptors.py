@@ -1,4 +1,5 @@
-"""Moves the pool's descriptors out of the model's reach: to high numbers, closed in everything that the model starts."""
+"""Moves the pool's descriptors out of the model's reach: to high numbers, closed in everything that the model
+starts."""
 
 from __future__ import annotations
 

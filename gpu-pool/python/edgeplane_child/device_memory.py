@@ -24,8 +24,8 @@ def _cuda() -> Any:
 def reserved_bytes() -> Optional[int]:
     """The most that PyTorch has had reserved on one device, in bytes; None where it doesn't use any.
 
-    It is asked only where the model has loaded it. It may be in the middle of its import, and is a stranger's code: whatever it raises
-    says that nobody knows.
+    It is asked only where the model has loaded it. It may be in the middle of its import, and is a stranger's code:
+    whatever it raises says that nobody knows.
     """
     try:
         cuda = _cuda()
@@ -54,8 +54,8 @@ def _device_use() -> Optional[List[Tuple[int, int]]]:
 def _host_use() -> Optional[Tuple[int, int]]:
     """What this process has of the host's memory, without pages of files, and the most since it was asked last.
 
-    Source: proc_pid_status(5), proc_pid_clear_refs(5): writing 5 sets the peak back to what is there now. None where the system has
-    no such files, which is outside Linux.
+    Source: proc_pid_status(5), proc_pid_clear_refs(5): writing 5 sets the peak back to what is there now. None where
+    the system has no such files, which is outside Linux.
     """
     sizes = {}
     try:
@@ -73,7 +73,8 @@ def _host_use() -> Optional[Tuple[int, int]]:
 
 
 class RunMemory:
-    """What runs take of memory at their most: of a device where PyTorch uses one, else of the host. Runs come one after another.
+    """What runs take of memory at their most: of a device where PyTorch uses one, else of the host. Runs come one after
+    another.
 
     Asking takes up to a hundredth of the time: of runs that are shorter than a hundred questions not each is measured.
     """

@@ -47,8 +47,9 @@ _STICKY = re.compile(
 def device_error(error: Optional[BaseException]) -> Optional[str]:
     """What CUDA said, when this process can use it no more; None when it can.
 
-    Source: CUDA Runtime API, ``cudaError_t``: the errors of which it says that "the process must be terminated and relaunched". A message
-    counts only as CUDA's libraries begin it, so that no input that a model repeats in its own errors looks like one.
+    Source: CUDA Runtime API, ``cudaError_t``: the errors of which it says that "the process must be terminated and
+    relaunched". A message counts only as CUDA's libraries begin it, so that no input that a model repeats in its own
+    errors looks like one.
     """
     if not os.environ.get("CUDA_VISIBLE_DEVICES"):
         return None

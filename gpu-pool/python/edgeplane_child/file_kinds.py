@@ -15,7 +15,8 @@ _MEDIA = ("text", "image", "audio", "video")
 
 
 class Kind(NamedTuple):
-    """A kind of file. ``media_types`` begins with its usual name; ``holds`` are families of media types whose formats may be wrapped in it."""
+    """A kind of file. ``media_types`` begins with its usual name; ``holds`` are families of media types whose formats
+    may be wrapped in it."""
 
     extension: str
     media_types: Tuple[str, ...]

@@ -1,7 +1,8 @@
 """Files of a prediction: inputs that arrive as data URIs or paths, outputs that leave as paths.
 
-Inputs live in the scratch folder of the process and are deleted when the prediction ends. An output that the prediction wrote
-itself is handed over in the scratch folder, so that the next prediction can write to the same name while it is uploaded.
+Inputs live in the scratch folder of the process and are deleted when the prediction ends. An output that the prediction
+wrote itself is handed over in the scratch folder, so that the next prediction can write to the same name while it is
+uploaded.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ _MARK = os.environ.pop("EDGEPLANE_FILE_MARK", "")
 
 
 def scratch_dir() -> str:
-    """The folder of this process for files of predictions, as it was when the process began: a model may change its environment."""
+    """The folder of this process for files of predictions, as it was when the process began: a model may change its
+    environment."""
     return _scratch
 
 
@@ -138,7 +140,8 @@ class InputFiles:
 
 
 def _with_extension(path: str) -> str:
-    """The file under a name that ends as its kind does, for one whose URL told none. Where its bytes tell none either, it stays as it is."""
+    """The file under a name that ends as its kind does, for one whose URL told none. Where its bytes tell none either,
+    it stays as it is."""
     with open(path, "rb") as file:
         kind = kind_of(file.read(HEAD_BYTES))
     if kind is None:

@@ -34,8 +34,8 @@ _decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
 def make_encode(default: Optional[Callable[[Any], Any]] = None) -> Callable[[Any], str]:
     """A function that gives the JSON text of a value.
 
-    It keeps the standard library's C encoder, which ``JSONEncoder.encode`` makes anew for each call: that is half of its time on small
-    values. Where a Python has no such encoder, or another one, ``JSONEncoder`` does the work.
+    It keeps the standard library's C encoder, which ``JSONEncoder.encode`` makes anew for each call: that is half of
+    its time on small values. Where a Python has no such encoder, or another one, ``JSONEncoder`` does the work.
     """
     encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False, check_circular=False, default=default)
     text = json.encoder.encode_basestring
@@ -57,7 +57,8 @@ encode = make_encode()
 
 
 def _utf8(text: str) -> bytes:
-    """The bytes of a text. Halves of surrogate pairs that meet become their character; a lone one, which is none, U+FFFD."""
+    """The bytes of a text. Halves of surrogate pairs that meet become their character; a lone one, which is none,
+    U+FFFD."""
     try:
         return text.encode()
     except UnicodeEncodeError:
@@ -82,7 +83,8 @@ def log_frames(prediction_id: Optional[str], text: str) -> bytes:
 
 
 def json_field(name: str, text: str) -> str:
-    """``"name":…`` for an object under construction, or ``"nameFile":"path"`` where the value is too large for a frame."""
+    """``"name":…`` for an object under construction, or ``"nameFile":"path"`` where the value is too large for a
+    frame."""
     if len(text) * 4 <= MAX_INLINE_BYTES or len(text.encode("utf-8", "surrogatepass")) <= MAX_INLINE_BYTES:
         return '"{}":{}'.format(name, text)
     path = new_scratch_path(name + ".json")

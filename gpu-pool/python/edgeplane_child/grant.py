@@ -1,8 +1,8 @@
 """Lets a model's own user read its folder and write new files into it: ``python grant.py UID FOLDER [SKIPPED...]``.
 
-The pool runs it as root. It adds one entry to the access list of each folder, and of each file that others may not read;
-who owns them stays as it is. A process of the model may change the folder meanwhile: what is granted is the open file
-that was looked at, and no link is followed. POSIX access lists as Linux stores them: linux/posix_acl_xattr.h.
+The pool runs it as root. It adds one entry to the access list of each folder, and of each file that others may not
+read; who owns them stays as it is. A process of the model may change the folder meanwhile: what is granted is the open
+file that was looked at, and no link is followed. POSIX access lists as Linux stores them: linux/posix_acl_xattr.h.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Ends what the model started, when the pool is gone that would have: this process leads a group, and what it started is in it."""
+"""Ends what the model started, when the pool is gone that would have: this process leads a group, and what it started
+is in it."""
 
 from __future__ import annotations
 

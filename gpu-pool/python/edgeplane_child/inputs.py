@@ -308,7 +308,8 @@ class InputReader:
         self._takes_more = signature.takes_more
 
     def read(self, raw: Any, files: InputFiles) -> Dict[str, Any]:
-        """The keyword arguments for the run method. Raises InputError. Unknown inputs are dropped, as Cog drops them."""
+        """The keyword arguments for the run method. Raises InputError. Unknown inputs are dropped, as Cog drops
+        them."""
         if not isinstance(raw, dict):
             raise InputError("The input must be an object with a field for each input, not {}".format(json_name(raw)))
         values: Dict[str, Any] = {}

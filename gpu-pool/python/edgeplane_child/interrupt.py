@@ -1,7 +1,8 @@
 """Cancels a synchronous prediction: a signal to the main thread, whose handler raises ``CancelationException`` there.
 
-State: *aimed* at the ids that run (``aim``), *masked* while a frame is being sent, *off* between predictions. A signal that arrives
-masked is kept until ``unmask``; one that arrives off is ignored, since the ids that are to be canceled are remembered by name.
+State: *aimed* at the ids that run (``aim``), *masked* while a frame is being sent, *off* between predictions. A signal
+that arrives masked is kept until ``unmask``; one that arrives off is ignored, since the ids that are to be canceled are
+remembered by name.
 """
 
 from __future__ import annotations

@@ -20,10 +20,11 @@ class LoadError(Exception):
 
 
 class Model(NamedTuple):
-    """A loaded predictor. ``batch`` is its ``predict_batch`` or ``run_batch``; ``setup`` and ``healthcheck`` may be missing.
+    """A loaded predictor. ``batch`` is its ``predict_batch`` or ``run_batch``; ``setup`` and ``healthcheck`` may be
+    missing.
 
-    ``prepare`` is its ``prepare_batch``, whose result a synchronous ``batch`` takes in place of the inputs; ``postprocess`` its
-    ``postprocess_batch``, which makes the list of outputs of what that ``batch`` returned.
+    ``prepare`` is its ``prepare_batch``, whose result a synchronous ``batch`` takes in place of the inputs;
+    ``postprocess`` its ``postprocess_batch``, which makes the list of outputs of what that ``batch`` returned.
     """
 
     run: Callable[..., Any]

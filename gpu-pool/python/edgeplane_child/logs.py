@@ -1,8 +1,8 @@
 """Captures what is printed, at the level of descriptors 1 and 2, and gives it to the prediction that runs.
 
-Both descriptors are one pipe, so that lines of Python, C code and subprocesses keep their order. A thread reads it; the thread
-that runs predictions drains it when one begins and ends, under the same lock, so that each line belongs to whoever ran while
-it was printed. Where nothing was printed this costs one failed read.
+Both descriptors are one pipe, so that lines of Python, C code and subprocesses keep their order. A thread reads it; the
+thread that runs predictions drains it when one begins and ends, under the same lock, so that each line belongs to
+whoever ran while it was printed. Where nothing was printed this costs one failed read.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The life of a model process.
 
-State: *starting* (descriptors moved, control channel up) → *loaded* (the signature is known) → *ready* (``setup`` returned; slots take
-work) → *ended*. A failure before *ready* sends ``setup_failed`` and ends with 1.
+State: *starting* (descriptors moved, control channel up) → *loaded* (the signature is known) → *ready* (``setup``
+returned; slots take work) → *ended*. A failure before *ready* sends ``setup_failed`` and ends with 1.
 """
 
 from __future__ import annotations
@@ -132,7 +132,8 @@ class Process:
         return model
 
     def _ahead(self, model: Model) -> int:
-        """How many runs a slot takes behind the one that runs: of a synchronous model, which has one slot, as many as the pool asks."""
+        """How many runs a slot takes behind the one that runs: of a synchronous model, which has one slot, as many as
+        the pool asks."""
         asked = os.environ.get("EDGEPLANE_RUNS_AHEAD", "0")
         return int(asked) if asked.isdigit() and not model.is_async and len(self._channels) == 1 else 0
 

@@ -1,4 +1,5 @@
-"""What a model returns, as JSON text: files become ``{"$file": …}``, models and dataclasses objects, dates and their like text, NumPy's values plain ones.
+"""What a model returns, as JSON text: files become ``{"$file": …}``, models and dataclasses objects, dates and their
+like text, NumPy's values plain ones.
 
 It takes all that Cog's encoder takes: crates/coglet-python/src/output.rs of replicate/cog.
 """

@@ -1,7 +1,7 @@
 """One prediction of a run: its frames, its scope, its files.
 
-State: *prepared* → started → chunks, logs, metrics → one ``done`` (succeeded, failed or canceled). The frames of an end are
-returned, so that they leave in one send with what follows them; everything before goes out at once.
+State: *prepared* → started → chunks, logs, metrics → one ``done`` (succeeded, failed or canceled). The frames of an end
+are returned, so that they leave in one send with what follows them; everything before goes out at once.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ class Prediction:
         return frame('{"type":"started","id":%s}' % self._id_json)
 
     def read_input(self, reader: InputReader) -> Dict[str, Any]:
-        """The arguments for the run method, once. Raises ValueError. The log says where a file is not what it claims to be."""
+        """The arguments for the run method, once. Raises ValueError. The log says where a file is not what it claims to
+        be."""
         try:
             return reader.read(self._take_input(), self.files)
         finally:
@@ -166,7 +167,8 @@ def begun(batch: Any) -> bytes:
 
 
 def called(batch: Any) -> bytes:
-    """The frame that says that the model's call is over, and that the next run may begin beside what is left of this one."""
+    """The frame that says that the model's call is over, and that the next run may begin beside what is left of this
+    one."""
     return frame('{"type":"called","batch":%s}' % encode(batch))
 
 

@@ -1,7 +1,7 @@
 """Turns annotations that are text (``from __future__ import annotations``, forward references) into types.
 
-Python before 3.10 cannot evaluate ``X | Y``, and before 3.9 not ``list[X]``: both are rewritten to their ``typing`` forms first,
-so that a model written with new syntax runs on an old Python.
+Python before 3.10 cannot evaluate ``X | Y``, and before 3.9 not ``list[X]``: both are rewritten to their ``typing``
+forms first, so that a model written with new syntax runs on an old Python.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""How a run begins and ends, whichever kind of slot it is in: synchronous slots and asynchronous ones differ only in how they call the model."""
+"""How a run begins and ends, whichever kind of slot it is in: synchronous slots and asynchronous ones differ only in
+how they call the model."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ def open_batch(batch: Batch, reader: InputReader, cancels: Cancels) -> Tuple[Lis
 
 
 def begin_ready(batch: Batch, inputs: List[Any], may_drop: bool, cancels: Cancels) -> Tuple[List[Any], bytes]:
-    """Start the clocks of a batch whose inputs were read ahead; the inputs that still count, and the frames of those canceled meanwhile.
+    """Start the clocks of a batch whose inputs were read ahead; the inputs that still count, and the frames of those
+    canceled meanwhile.
 
     Where the model prepared the inputs together none can be dropped; then the call goes on unless all were canceled.
     """
@@ -51,7 +53,8 @@ def begin_ready(batch: Batch, inputs: List[Any], may_drop: bool, cancels: Cancel
 def close_run(
     channel: Channel, message: Dict[str, Any], predictions: List[Prediction], data: bytes, cancels: Cancels, memory: Any
 ) -> None:
-    """Send the last frames of a run and ``idle``, in one piece; its cancellations are forgotten. ``memory`` is what it took, or None."""
+    """Send the last frames of a run and ``idle``, in one piece; its cancellations are forgotten. ``memory`` is what it
+    took, or None."""
     channel.send(data + idle(message.get("batch"), memory))
     for prediction in predictions:
         cancels.forget(prediction.id)

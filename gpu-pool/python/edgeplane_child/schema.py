@@ -34,7 +34,8 @@ def _title(name: str) -> str:
 
 
 def type_schema(spec: TypeSpec, output: bool = False) -> Json:
-    """The JSON schema of a type. An ``Any`` input has no ``type``: every JSON value fits. A ``Decimal`` input may be a number, too."""
+    """The JSON schema of a type. An ``Any`` input has no ``type``: every JSON value fits. A ``Decimal`` input may be a
+    number, too."""
     if spec.kind == "decimal" and not output:
         schema: Json = {"anyOf": [{"type": "number"}, dict(_SIMPLE["decimal"])]}
     elif spec.kind in _SIMPLE:

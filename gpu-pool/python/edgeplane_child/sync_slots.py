@@ -1,7 +1,7 @@
 """Runs predictions of a synchronous model in the main thread: read a run, run its items, say idle.
 
-State of a slot: idle → running (one run) → idle. All slots share the main thread; a synchronous model has one. With ``ahead`` a thread
-reads the next run meanwhile, and another makes the outputs of the one before ready.
+State of a slot: idle → running (one run) → idle. All slots share the main thread; a synchronous model has one. With
+``ahead`` a thread reads the next run meanwhile, and another makes the outputs of the one before ready.
 """
 
 from __future__ import annotations

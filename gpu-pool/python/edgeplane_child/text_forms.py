@@ -1,7 +1,8 @@
-"""Values of the standard library that cross the border as text: the form in which JSON carries each, and what is read from it.
+"""Values of the standard library that cross the border as text: the form in which JSON carries each, and what is read
+from it.
 
-Sources of the forms: ISO 8601 as RFC 3339 (dates, times, durations in its appendix A), RFC 9562 (UUID), Python's ``decimal``. The names of the
-formats are those of JSON Schema and of OpenAPI's format registry.
+Sources of the forms: ISO 8601 as RFC 3339 (dates, times, durations in its appendix A), RFC 9562 (UUID), Python's
+``decimal``. The names of the formats are those of JSON Schema and of OpenAPI's format registry.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ _DURATIONS = re.compile(
 
 
 class TextForm(NamedTuple):
-    """One class. ``give`` makes the text, ``take`` the value and raises ValueError; ``expected`` reads on from "must be"."""
+    """One class. ``give`` makes the text, ``take`` the value and raises ValueError; ``expected`` reads on from "must
+    be"."""
 
     kind: str
     cls: type
@@ -114,7 +116,8 @@ BY_KIND: Dict[str, TextForm] = {form.kind: form for form in _FORMS}
 
 
 def form_of(cls: Any) -> Optional[TextForm]:
-    """The form of a class and its subclasses; None where it has none. A datetime is a date, too, and is taken as what it is."""
+    """The form of a class and its subclasses; None where it has none. A datetime is a date, too, and is taken as what
+    it is."""
     return next((form for form in _FORMS if issubclass(cls, form.cls)), None)
 
 

@@ -11,9 +11,10 @@ FILES = ("path", "file")
 class TypeSpec(NamedTuple):
     """One annotation.
 
-    ``kind`` is str, int, float, bool, path, file, secret, any, dict, list, union, object, coder, iterator, none or one of text_forms.py:
-    datetime, date, time, duration, decimal, uuid. ``item`` is the element of a list, a dict's values or an iterator; ``variants`` the members of a union; ``fields`` the (name, spec,
-    required) of an object; ``cls`` the Python class behind an object, a coder or a subclass.
+    ``kind`` is str, int, float, bool, path, file, secret, any, dict, list, union, object, coder, iterator, none or one
+    of text_forms.py: datetime, date, time, duration, decimal, uuid. ``item`` is the element of a list, a dict's values
+    or an iterator; ``variants`` the members of a union; ``fields`` the (name, spec, required) of an object; ``cls`` the
+    Python class behind an object, a coder or a subclass.
     """
 
     kind: str

@@ -2,7 +2,8 @@
  * Which models of a host get no place, and how many more instances each of them would get, so that room can be told as
  * it is: what a pool takes because it could have more instances must find them.
  *
- *   nothing speaks against any ── blocked ──▶ none ⇄ so many, as others come and go ── all that it may start ──▶ nothing …
+ *   nothing speaks against any ── blocked ──▶ none ⇄ so many, as others come and go
+ *   so many ── all that it may start ──▶ nothing speaks against any
  *
  * A model whose memory nobody knows gets one place, and no other before that one is measured.
  */

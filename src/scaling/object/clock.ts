@@ -2,7 +2,8 @@
  * The times that the scaler measures by. An object's clock may jump, and an object that was away has seen nothing. What
  * it waits for gets no older than `MAX_STEP_MS` by one look, so that nobody is judged by a jump; what it forecasts by
  * follows the clock forward, for it may have slept, and begins with its time, so that one life's forecasts can go on in
- * the next; a jump while it is awake it follows once it is believed. Times that are stored, or shown, are of the wall clock, but for those that money is counted by.
+ * the next; a jump while it is awake it follows once it is believed. Times that are stored, or shown, are of the wall
+ * clock, but for those that money is counted by.
  */
 import * as z from "zod";
 
@@ -21,7 +22,9 @@ export type ScalerClock = {
   wall(): number;
   /** When that was, of a stored time, by `mono`. */
   monoOf(wallMs: number): number;
-  /** The wall's time, without a jump that is still doubted: what machines cost, and in which month, is counted by it. */
+  /**
+   * The wall's time, without a jump that is still doubted: what machines cost, and in which month, is counted by it.
+   */
   billing(): number;
   /** Whether looks come every second from now on. Without that a long step is sleep. */
   expectLooks(areComing: boolean): void;

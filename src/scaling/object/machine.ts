@@ -2,7 +2,8 @@
  * One machine, from the decision to rent it to the word of its provider that it is gone.
  *
  *   wanted ── told to the provider ──▶ asked ── in the provider's list ──▶ booting ── its pool says hello ──▶ connected
- *   connected ── a model of it serves ──▶ ready ── needed no more ──▶ draining ── its pool ended, or time is up ──▶ gone
+ *   connected ── a model of it serves ──▶ ready ── needed no more ──▶ draining
+ *   draining ── its pool ended, or time is up ──▶ gone
  *   any ── refused, never connected, lost, self-test failed ──▶ gone ── in the provider's list no more ──▶ forgotten
  *
  * What is `gone` is to be returned: it stays until the provider's own list lacks it.

@@ -10,7 +10,8 @@ WORK_SECONDS = 0.01
 
 
 class Predictor(BasePredictor):
-    """Squares a number, unless an input of the batch kills the process, or the whole pool. Each run is noted as `echo` does."""
+    """Squares a number, unless an input of the batch kills the process, or the whole pool. Each run is noted as `echo`
+    does."""
 
     def predict(
         self,

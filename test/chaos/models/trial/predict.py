@@ -13,7 +13,8 @@ WRITTEN_BYTES = 1 << 20
 class Predictor(BasePredictor):
     """Squares a number, and does to its host what its input says. Each run is noted as `echo` does.
 
-    `crash` kills the process the first time that the key runs; `memory` asks for more than there is; `write` needs some disk.
+    `crash` kills the process the first time that the key runs; `memory` asks for more than there is; `write` needs some
+    disk.
     """
 
     def predict(
