@@ -51,7 +51,7 @@ const UNITS_AT_LENGTH = [
   "src/lane/fairness.test.ts",
   "src/ledger/limits.test.ts",
   "src/scaling/overshoot.test.ts",
-  "src/scaling/object/{appetites,light-traffic,sick-providers}.test.ts",
+  "src/scaling/object/{appetites,light-traffic,sick-providers,versions}.test.ts",
   "src/webhooks/dispatcher-load.test.ts",
   "scripts/simulate.test.ts",
 ];

@@ -5,6 +5,7 @@
  */
 import type { DayProfile } from "./day-profile.ts";
 import { KeepAlive } from "./keep-alive.ts";
+import type { MovedArrivals } from "./moved-arrivals.ts";
 import { Orders } from "./orders.ts";
 import type { Fleet, Machines, Policy } from "./policy.ts";
 import { RecentArrivals } from "./recent-arrivals.ts";
@@ -67,6 +68,8 @@ export class BacklogRule implements Policy {
   #arrivedAtS = -Infinity;
   /** Null: no queue is older than the knobs. */
   #limit: TurnLimit | null = null;
+  /** Null: the model has no other version. */
+  #moved: MovedArrivals | null = null;
   reasons: Reasons;
 
   /** `meanWorkS`: what is known of the work before anything has ended here. */
@@ -106,8 +109,14 @@ export class BacklogRule implements Policy {
     this.#limit = new TurnLimit(this.#kind, arrivals);
   }
 
+  /** What comes may move between the versions of the model: `moved` tells, which has the window of these knobs. */
+  watch(moved: MovedArrivals | null): void {
+    this.#moved = moved;
+  }
+
   arrived(atS: number): void {
     this.#arrivedAtS = atS;
+    this.#moved?.arrived(atS);
     this.#limit?.arrived(atS);
     this.#arrivals?.arrived(atS);
   }
@@ -129,7 +138,8 @@ export class BacklogRule implements Policy {
     const { deviations, keepsBusy } = this.#knobs;
     const meanWorkS = this.#meanWorkS;
     const inSystem = waiting + running;
-    const load = (this.#arrivals?.rate(nowS, meanWorkS) ?? 0) * meanWorkS;
+    const rate = this.#arrivals?.rate(nowS, meanWorkS) ?? 0;
+    const load = (this.#moved?.likely(rate, nowS, meanWorkS) ?? rate) * meanWorkS;
     const sureLoad = load * (this.#arrivals?.sureShare() ?? 0);
     const there = ready + booting;
     // What waits when a machine that is ordered now serves, in slot-seconds, if so much arrives meanwhile.

@@ -23,6 +23,11 @@ export class RecentArrivals {
     this.#count += 1;
   }
 
+  count(nowS: number): number {
+    this.#advance(nowS);
+    return this.#count;
+  }
+
   /** A second. `atLeastS`: of less time than this nothing is concluded. */
   rate(nowS: number, atLeastS: number): number {
     this.#advance(nowS);

@@ -13,6 +13,7 @@ import type { Place } from "./knob-grid.ts";
 import { MAX_STORED_WORKS, packed, unpacked } from "./memory.ts";
 import type { Memory } from "./memory.ts";
 import type { Fleet, Machines, Policy } from "./policy.ts";
+import { MovedArrivals } from "./moved-arrivals.ts";
 import { mostUseful, scoreOf } from "./replay.ts";
 import type { Past } from "./replay.ts";
 import { Ring } from "./ring.ts";
@@ -46,6 +47,11 @@ export class SelfTuning implements Policy {
   readonly #rule: BacklogRule;
   readonly #arrivals = new Ring(REMEMBERED);
   readonly #works = new Ring(REMEMBERED);
+  /** Arrivals at other versions of the model; null: none is known of. */
+  #elsewhere: Ring | null = null;
+  #moved: MovedArrivals | null = null;
+  /** What came before is another version's, or of before anything was known of other versions. */
+  #ownFromS = -Infinity;
   readonly #changesAtS = new Ring(REMEMBERED_CHANGES);
   readonly #changesTo = new Ring(REMEMBERED_CHANGES);
   #days = new DayHistory();
@@ -95,9 +101,14 @@ export class SelfTuning implements Policy {
     };
   }
 
-  /** Goes on from what one like it had learned. For another target or other machines it tunes itself anew. */
-  recall(memory: Memory, nowS: number): void {
-    for (const atS of unpacked(memory.arrivals, nowS)) this.#arrivals.push(atS);
+  /**
+   * Goes on from what one like it had learned. For another target or other machines it tunes itself anew. `from`: where
+   * that is of another version; or the policy that this one follows.
+   */
+  recall(memory: Memory, nowS: number, from: "stored" | "another version" | SelfTuning = "stored"): void {
+    const arrivals = unpacked(memory.arrivals, nowS);
+    for (const atS of arrivals) this.#arrivals.push(atS);
+    this.#knowElsewhere(arrivals, nowS, from);
     for (const workS of memory.works) this.#works.push(workS);
     this.#days = new DayHistory(memory.days);
     [this.#started, this.#late, this.#turn] = [memory.started, memory.late, memory.turn];
@@ -105,7 +116,7 @@ export class SelfTuning implements Policy {
     this.#tuneAt = isSame || this.#turn === 0 ? this.#arrivals.count + memory.untilTuning : this.#arrivals.count;
     if (this.#turn > 0 && memory.targetS === this.#targetS) this.#place = this.#grid.nearest(memory.knobs);
     const atS = this.#arrivals.latest();
-    this.#rule.turn(this.#ruleKnobs(), atS, this.#dayOf(atS));
+    this.#turnRule(atS, this.#dayOf(atS));
   }
 
   get meanWorkS(): number {
@@ -120,6 +131,15 @@ export class SelfTuning implements Policy {
     this.#arrivals.push(atS);
     this.#days.arrived(atS);
     this.#rule.arrived(atS);
+  }
+
+  /** At another version of the model. */
+  arrivedElsewhere(atS: number): void {
+    const isFirst = this.#elsewhere === null;
+    this.#elsewhere ??= new Ring(REMEMBERED);
+    this.#elsewhere.push(atS);
+    if (isFirst) this.#watch();
+    else this.#moved?.arrivedElsewhere(atS);
   }
 
   started(_atS: number, waitS: number): void {
@@ -159,6 +179,33 @@ export class SelfTuning implements Policy {
   #ruleKnobs(): Knobs {
     const knobs = this.#grid.knobs(this.#place);
     return { ...knobs, deviations: knobs.deviations + Math.log2(this.#lateAfterS / this.#targetS) };
+  }
+
+  #knowElsewhere(arrivals: readonly number[], nowS: number, from: "stored" | "another version" | SelfTuning): void {
+    if (typeof from !== "string") {
+      this.#elsewhere = from.#elsewhere;
+      this.#ownFromS = from.#ownFromS;
+      return;
+    }
+    this.#ownFromS = nowS;
+    if (from === "stored") return;
+    this.#elsewhere = new Ring(REMEMBERED);
+    for (const atS of arrivals) this.#elsewhere.push(atS);
+  }
+
+  #turnRule(atS: Float64Array, day: DayProfile | null): void {
+    this.#rule.turn(this.#ruleKnobs(), atS, day);
+    this.#watch();
+  }
+
+  #watch(): void {
+    const { windowS } = this.#ruleKnobs();
+    this.#moved = null;
+    if (this.#elsewhere !== null && windowS > 0) {
+      const own = this.#arrivals.latest().filter((atS) => atS >= this.#ownFromS);
+      this.#moved = new MovedArrivals(windowS, own, this.#elsewhere.latest());
+    }
+    this.#rule.watch(this.#moved);
   }
 
   #isDue(): boolean {
@@ -218,7 +265,7 @@ export class SelfTuning implements Policy {
       if (tuning.best === this.#place) return;
       this.#place = tuning.best;
       const atS = this.#arrivals.latest();
-      this.#rule.turn(this.#ruleKnobs(), atS, tuning.past.day);
+      this.#turnRule(atS, tuning.past.day);
       this.#rule.limitOrders(atS);
       return;
     }

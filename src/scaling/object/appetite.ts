@@ -72,14 +72,19 @@ export class Appetite {
   }
 
   /**
-   * As it was when its policy was stored, or that of the version before it; how much a machine runs at a time is
+   * As it was when its policy was stored, or that of another version of its model; how much a machine runs at a time is
    * measured anew.
    */
-  static recall(ref: { model: string; version: string }, memory: Memory, nowS: number): Appetite {
+  static recall(
+    ref: { model: string; version: string },
+    memory: Memory,
+    nowS: number,
+    from: "stored" | "another version" = "stored",
+  ): Appetite {
     const appetite = new Appetite(ref, memory.targetS, memory.kind);
     if (memory.works.length > 0) appetite.#meanS = memory.meanWorkS;
     appetite.#policy = appetite.#newPolicy();
-    appetite.#policy.recall(memory, nowS);
+    appetite.#policy.recall(memory, nowS, from);
     appetite.#tunings = appetite.#policy.tunings;
     return appetite;
   }
@@ -143,6 +148,11 @@ export class Appetite {
       for (let n = Math.min(MAX_HEARD, heard.ended); n > 0; n -= 1) this.#policy.finished(nowS, workS);
     }
     if (heard.arrived > 0 || inSystem(demand) > 0) this.activeAtS = nowS;
+  }
+
+  /** So many came to another version of its model. */
+  hearElsewhere(nowS: number, arrived: number): void {
+    for (let n = Math.min(MAX_HEARD, arrived); n > 0; n -= 1) this.#policy.arrivedElsewhere(nowS);
   }
 
   /** Seconds since it last waited, ran or arrived; 0 while it does. */
@@ -236,9 +246,9 @@ export class Appetite {
 
   /** Another policy, which knows what the one before has learned. */
   #renew(nowS: number): void {
-    const memory = this.#policy.memory();
+    const before = this.#policy;
     this.#policy = this.#newPolicy();
-    this.#policy.recall(memory, nowS);
+    this.#policy.recall(before.memory(), nowS, before);
   }
 
   #newPolicy(): SelfTuning {

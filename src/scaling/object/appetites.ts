@@ -48,10 +48,22 @@ export class Appetites {
     const known = this.#byKey.get(key);
     if (known !== undefined) return known;
     if (this.#byKey.size >= OVERALL_MAX_VERSIONS && !this.#forgetOne(nowS * 1000)) return null;
-    const memory = this.#store.memory(key) ?? this.#memoryBefore(ref);
-    const appetite = memory === null ? fresh() : Appetite.recall(ref, memory, nowS);
+    const appetite = this.#recalled(key, ref, nowS) ?? fresh();
     this.#byKey.set(key, appetite);
     return appetite;
+  }
+
+  #recalled(key: string, ref: Ref, nowS: number): Appetite | null {
+    const stored = this.#store.memory(key);
+    if (stored !== null) return Appetite.recall(ref, stored, nowS);
+    const before = this.#memoryBefore(ref);
+    return before === null ? null : Appetite.recall(ref, before, nowS, "another version");
+  }
+
+  /** So many came to a version: its model's other versions may have lost them. */
+  arrived({ model, version }: Ref, nowS: number, count: number): void {
+    for (const one of this.#byKey.values())
+      if (one.model === model && one.version !== version) one.hearElsewhere(nowS, count);
   }
 
   /** What is known of the version of the model that was active last: a new one is likely to be asked for as it was. */

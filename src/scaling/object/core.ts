@@ -170,7 +170,7 @@ export class ScalerCore {
     for (const { demand, heard, shares } of this.lanes.hear(lane, report, isLate)) {
       const key = keyOf(demand);
       this.#appetite(key, demand)?.hear(nowS, demand, heard, shares);
-      if (heard.arrived > 0) this.#store.arrived(key, this.#clock.wall(), heard.arrived);
+      if (heard.arrived > 0) this.#arrived(key, demand, nowS, heard.arrived);
       for (const { session, readyInMs, problem } of demand.sessions) {
         if (problem !== null)
           this.sickness.failed(key, this.book.bySession(session)?.id ?? session, problem, this.#clock.wall());
@@ -184,6 +184,11 @@ export class ScalerCore {
       ...outlookOf(this, keyOf(one), this.#clock.wall()),
     }));
     return { everyMs: TELL_EVERY_MS, versions };
+  }
+
+  #arrived(key: string, ref: { model: string; version: string }, nowS: number, count: number): void {
+    this.#store.arrived(key, this.#clock.wall(), count);
+    this.appetites.arrived(ref, nowS, count);
   }
 
   /** Null: its word was taken. */

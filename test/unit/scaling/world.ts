@@ -7,6 +7,7 @@ import { machineName } from "../../../src/contract/provider.ts";
 import { ScalingSettingsSchema } from "../../../src/contract/scaling.ts";
 import type { VersionDemand } from "../../../src/scaling/demand.ts";
 import type { IntervalRecord } from "../../../src/metering/record.ts";
+import { keyOf } from "../../../src/scaling/object/lanes.ts";
 import { createClock } from "../../../src/scaling/object/clock.ts";
 import { ScalerCore } from "../../../src/scaling/object/core.ts";
 import { ScalerStore } from "../../../src/scaling/object/rows.ts";
@@ -31,6 +32,12 @@ export function offer(id: string, more: Partial<Offer> = {}): Offer {
     available: null,
     ...more,
   };
+}
+
+/** A model's name alone stands for its version `v`; `owner/name:w` for another. */
+function refOf(name: string): { model: string; version: string } {
+  const [model = "", version = "v"] = name.split(":");
+  return { model, version };
 }
 
 type Job = AnyJob & { isLow: boolean };
@@ -94,13 +101,15 @@ export class World {
   readonly #connectedS = new Map<string, number>();
   readonly #settings: unknown;
   readonly #wishes: Wish[];
+  readonly #models: readonly string[];
 
   constructor(settings: unknown = {}, models: string[] = ["local/echo"], wish: Partial<Wish> = {}) {
     this.#settings = settings;
-    this.#wishes = models.map((model) => ({
-      ...{ key: `${model} v`, model, version: "v", lane: "default", own: {}, deployments: [] },
+    this.#wishes = models.map((name) => ({
+      ...{ key: keyOf(refOf(name)), ...refOf(name), lane: "default", own: {}, deployments: [] },
       ...{ hardware: null, memoryBytes: 0, ...wish },
     }));
+    this.#models = models;
     this.core = this.open();
   }
 
@@ -131,7 +140,7 @@ export class World {
 
   /** They were set up somewhere before: as many machines as are wanted may be rented for them at once. */
   prove(...models: string[]): void {
-    for (const model of models) this.core.sickness.well(`${model} v`);
+    for (const name of models) this.core.sickness.well(keyOf(refOf(name)));
   }
 
   arrive(model: string, count = 1, workS = 2, isLow = false): void {
@@ -259,7 +268,9 @@ export class World {
   }
 
   #tell(): void {
-    const versions = this.#wishes.map(({ model }): VersionDemand => {
+    // A lane tells of a version once something of it came.
+    const told = this.#models.filter((name) => !name.includes(":") || this.#tally.of(name).arrived > 0);
+    const versions = told.map((model): VersionDemand => {
       const own = this.jobs.filter((job) => job.model === model);
       const waiting = own.filter(({ on }) => on === null);
       const sessions = [...this.real.values()].flatMap(({ name, offer: id, session, isDraining }) => {
@@ -274,8 +285,7 @@ export class World {
       });
       return {
         ...{
-          model,
-          version: "v",
+          ...refOf(model),
           waiting: {
             high: 0,
             normal: waiting.filter(({ isLow }) => !isLow).length,
