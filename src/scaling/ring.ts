@@ -16,6 +16,12 @@ export class Ring {
     return Math.min(this.#count, this.#numbers.length);
   }
 
+  /** The oldest that is remembered, if older ones were forgotten; else -Infinity. */
+  get firstKept(): number {
+    const next = this.#numbers[this.#count % this.#numbers.length] ?? 0;
+    return this.#count > this.#numbers.length ? next : -Infinity;
+  }
+
   push(number: number): void {
     this.#numbers[this.#count % this.#numbers.length] = number;
     this.#count += 1;

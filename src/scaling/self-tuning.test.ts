@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { BacklogRule } from "./backlog-rule.ts";
 import type { Knobs } from "./backlog-rule.ts";
-import type { Machines } from "./policy.ts";
+import type { Machines, Policy } from "./policy.ts";
 import { Ring } from "./ring.ts";
 import { SelfTuning } from "./self-tuning.ts";
 import { seededRandom } from "./simulation/random.ts";
@@ -36,6 +36,34 @@ describe("SelfTuning", () => {
       everyS: 1,
     });
     expect(p95(waitsS)).toBeLessThan(targetS * 1.33 + 0.2);
+  });
+
+  it("measures its load as it is beside a version to which twenty times as much comes", () => {
+    const [perSecond, workS, elsewherePerSecond] = [0.4, 5, 8];
+    const tuned = new SelfTuning(20, kind);
+    let toldS = 0;
+    const loads: number[] = [];
+    const policy: Policy = {
+      usesPaidTime: true,
+      arrived: (atS) => tuned.arrived(atS),
+      started: (atS, waitS) => tuned.started(atS, waitS),
+      finished: (atS, work) => tuned.finished(atS, work),
+      booted: (bootS) => tuned.booted(bootS),
+      wakeAtS: (nowS) => tuned.wakeAtS(nowS),
+      machines(fleet) {
+        for (; toldS < fleet.nowS; toldS += 1 / elsewherePerSecond) tuned.arrivedElsewhere(toldS);
+        const wanted = tuned.machines(fleet);
+        const { load, meanWorkS } = tuned.reasons;
+        if (fleet.nowS > 1800 && load > 0) loads.push(load / meanWorkS);
+        return wanted;
+      },
+    };
+    simulate(arrivals(10_800, workS, () => perSecond, 3), kind, { policy, everyS: 1 });
+    expect(tuned.tunings).toBeGreaterThan(3);
+    expect(loads.length).toBeGreaterThan(1000);
+    const mean = loads.reduce((sum, one) => sum + one, 0) / loads.length;
+    expect(mean / perSecond).toBeGreaterThan(0.95);
+    expect(mean / perSecond).toBeLessThan(1.05);
   });
 
   it("begins with what arrives and what is known of the work, whatever has piled up while the first machine boots", () => {

@@ -20,6 +20,8 @@ import { Ring } from "./ring.ts";
 
 const REMEMBERED = 10_000;
 const REMEMBERED_CHANGES = 4096;
+/** Arrivals at other versions. */
+const REMEMBERED_ELSEWHERE = 2048;
 /** Predictions until the first tuning; then again after 40 % more, and at least every 3,000. */
 const FIRST_TUNING = 40;
 const MIN_WORKS = 30;
@@ -136,7 +138,7 @@ export class SelfTuning implements Policy {
   /** At another version of the model. */
   arrivedElsewhere(atS: number): void {
     const isFirst = this.#elsewhere === null;
-    this.#elsewhere ??= new Ring(REMEMBERED);
+    this.#elsewhere ??= new Ring(REMEMBERED_ELSEWHERE);
     this.#elsewhere.push(atS);
     if (isFirst) this.#watch();
     else this.#moved?.arrivedElsewhere(atS);
@@ -189,7 +191,7 @@ export class SelfTuning implements Policy {
     }
     this.#ownFromS = nowS;
     if (from === "stored") return;
-    this.#elsewhere = new Ring(REMEMBERED);
+    this.#elsewhere = new Ring(REMEMBERED_ELSEWHERE);
     for (const atS of arrivals) this.#elsewhere.push(atS);
   }
 
@@ -202,8 +204,11 @@ export class SelfTuning implements Policy {
     const { windowS } = this.#ruleKnobs();
     this.#moved = null;
     if (this.#elsewhere !== null && windowS > 0) {
-      const own = this.#arrivals.latest().filter((atS) => atS >= this.#ownFromS);
-      this.#moved = new MovedArrivals(windowS, own, this.#elsewhere.latest());
+      // Shares of the model's rate are those since the first of which nothing is forgotten.
+      const fromS = Math.max(this.#arrivals.firstKept, this.#elsewhere.firstKept);
+      const own = this.#arrivals.latest().filter((atS) => atS >= Math.max(fromS, this.#ownFromS));
+      const elsewhere = this.#elsewhere.latest().filter((atS) => atS >= fromS);
+      this.#moved = new MovedArrivals(windowS, own, elsewhere);
     }
     this.#rule.watch(this.#moved);
   }
