@@ -58,7 +58,11 @@ describe("SelfTuning", () => {
         return wanted;
       },
     };
-    simulate(arrivals(10_800, workS, () => perSecond, 3), kind, { policy, everyS: 1 });
+    simulate(
+      arrivals(10_800, workS, () => perSecond, 3),
+      kind,
+      { policy, everyS: 1 },
+    );
     expect(tuned.tunings).toBeGreaterThan(3);
     expect(loads.length).toBeGreaterThan(1000);
     const mean = loads.reduce((sum, one) => sum + one, 0) / loads.length;
