@@ -8,7 +8,7 @@ import { isFinished } from "../../src/shard/row.ts";
 import { World } from "./world.ts";
 import type { Pool } from "./world-pool.ts";
 
-const RUNS = Number(process.env["STATE_MACHINE_RUNS"] ?? 250);
+const RUNS = Number(process.env["STATE_MACHINE_RUNS"] ?? 500);
 const SEED = Number(process.env["STATE_MACHINE_SEED"] ?? 20_261_122);
 /** How long a pool with room may leave something waiting that it can run. */
 const IDLE_LIMIT_MS = 1000;
