@@ -242,7 +242,7 @@ test("what came in part of a model that went counts, and goes first; what a pool
   expect(await Promise.all(files.map(async (content) => one.contents.has(content)))).toEqual([true, false, true, true]);
 });
 
-test("what came in part goes after a day in which nobody changed it, but not while a pool puts it in place", async () => {
+test("what came in part goes after a day without a change, but not while a pool puts it in place", async () => {
   const content = only(contentsOf({ a: large() }));
   await killedAfter(content, randomBytes(1024 * 1024));
   const one = pool();

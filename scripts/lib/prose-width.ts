@@ -2,7 +2,10 @@
 import { globSync, readFileSync } from "node:fs";
 
 const WIDTH = 120;
-const SOURCES = "{src,plugins,gpu-pool,scripts,cli,provider,test,examples}/**/*.{ts,tsx,mjs,py}";
+const SOURCES = [
+  "*.{ts,toml}",
+  "{src,plugins,gpu-pool,scripts,cli,provider,test,examples,deploy}/**/*.{ts,tsx,mjs,py,sh,yaml,yml}",
+];
 const PAGES = ["*.md", "{docs,plugins,gpu-pool,cli,provider,deploy,test,examples}/**/*.md"];
 const COMMENT = /^\s*(?:\/\/|\/?\*|#)/;
 /** A page's code begins or ends here; so does a text of Python's. */
@@ -25,7 +28,7 @@ export function wideLines(text: string, kind: "page" | "python" | "script"): num
 
 export function checkProseWidth(): { code: number; output: string } {
   const exclude = (path: string): boolean => path.includes("node_modules");
-  const files = globSync([SOURCES, ...PAGES], { exclude }).toSorted();
+  const files = globSync([...SOURCES, ...PAGES], { exclude }).toSorted();
   const wide = files.flatMap((file) =>
     wideLines(readFileSync(file, "utf8"), kindOf(file)).map((line) => `${file}:${line}`),
   );

@@ -145,7 +145,7 @@ class Source {
     }
   }
 
-  /** Takes on what comes, small pieces together: each look costs the same, whatever it finds. False at the end. */
+  /** Reads on until `LOOK_BYTES` more are held, or the body ends. False if nothing more came. */
   async #more(): Promise<boolean> {
     const taken = [this.#held];
     let bytes = 0;
@@ -153,7 +153,7 @@ class Source {
       const next = await this.#pieces.next();
       if (next.done === true) break;
       bytes += next.value.length;
-      // The next look may take a piece's memory away.
+      // workerd takes a piece's memory away when the next one is read.
       taken.push(bytes < LOOK_BYTES ? next.value.slice() : next.value);
     }
     if (bytes === 0) return false;

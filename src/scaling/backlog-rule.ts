@@ -109,9 +109,14 @@ export class BacklogRule implements Policy {
     this.#limit = new TurnLimit(this.#kind, arrivals);
   }
 
-  /** What comes may move between the versions of the model: `moved` tells, which has the window of these knobs. */
+  /** `moved`: what moves between the versions of the model, over the window of these knobs. */
   watch(moved: MovedArrivals | null): void {
     this.#moved = moved;
+  }
+
+  /** At another version of the model. */
+  arrivedElsewhere(atS: number): void {
+    this.#moved?.arrivedElsewhere(atS);
   }
 
   arrived(atS: number): void {

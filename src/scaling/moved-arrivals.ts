@@ -1,7 +1,7 @@
 /**
- * What moves between the versions of a model, as by a promotion or a canary. A forecast over an hour follows that
- * within an hour: for so long the old version would keep its machines beside the new one's, and the new one would have
- * too few. The model's rate over the whole window, by each version's share of the latest arrivals, follows in a minute.
+ * What moves between the versions of a model, as by a promotion or a canary. A forecast over an hour needs that hour to
+ * notice it: meanwhile the old version keeps its machines beside the new one's, and the new one has too few. The
+ * model's rate over the window changes little then; a version's share of the last minute's arrivals divides it.
  */
 import { RecentArrivals } from "./recent-arrivals.ts";
 
@@ -17,7 +17,10 @@ export class MovedArrivals {
   /** `windowS`: what the rate is measured over. `own`, `elsewhere`: the latest arrivals, in seconds, sorted. */
   constructor(windowS: number, own: Float64Array, elsewhere: Float64Array) {
     this.#ofModel = new RecentArrivals(windowS);
-    for (const atS of Float64Array.of(...own, ...elsewhere).sort()) this.#ofModel.arrived(atS);
+    const all = new Float64Array(own.length + elsewhere.length);
+    all.set(own);
+    all.set(elsewhere, own.length);
+    for (const atS of all.sort()) this.#ofModel.arrived(atS);
     for (const atS of own) this.#own.arrived(atS);
     for (const atS of elsewhere) this.#elsewhere.arrived(atS);
   }

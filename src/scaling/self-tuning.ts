@@ -51,8 +51,7 @@ export class SelfTuning implements Policy {
   readonly #works = new Ring(REMEMBERED);
   /** Arrivals at other versions of the model; null: none is known of. */
   #elsewhere: Ring | null = null;
-  #moved: MovedArrivals | null = null;
-  /** What came before is another version's, or of before anything was known of other versions. */
+  /** Arrivals before that time were another version's, or came while nothing was known of other versions. */
   #ownFromS = -Infinity;
   readonly #changesAtS = new Ring(REMEMBERED_CHANGES);
   readonly #changesTo = new Ring(REMEMBERED_CHANGES);
@@ -141,7 +140,7 @@ export class SelfTuning implements Policy {
     this.#elsewhere ??= new Ring(REMEMBERED_ELSEWHERE);
     this.#elsewhere.push(atS);
     if (isFirst) this.#watch();
-    else this.#moved?.arrivedElsewhere(atS);
+    else this.#rule.arrivedElsewhere(atS);
   }
 
   started(_atS: number, waitS: number): void {
@@ -202,15 +201,14 @@ export class SelfTuning implements Policy {
 
   #watch(): void {
     const { windowS } = this.#ruleKnobs();
-    this.#moved = null;
+    this.#rule.watch(null);
     if (this.#elsewhere !== null && windowS > 0) {
       // Shares of the model's rate are those since the first of which nothing is forgotten.
       const fromS = Math.max(this.#arrivals.firstKept, this.#elsewhere.firstKept);
       const own = this.#arrivals.latest().filter((atS) => atS >= Math.max(fromS, this.#ownFromS));
       const elsewhere = this.#elsewhere.latest().filter((atS) => atS >= fromS);
-      this.#moved = new MovedArrivals(windowS, own, elsewhere);
+      this.#rule.watch(new MovedArrivals(windowS, own, elsewhere));
     }
-    this.#rule.watch(this.#moved);
   }
 
   #isDue(): boolean {

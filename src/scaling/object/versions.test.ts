@@ -29,9 +29,16 @@ function settled() {
   return { world, goOn, before };
 }
 
-it("has few machines more for a canary, though its version begins with what the old one had learned", () => {
+it.each([
+  ["begins with what the old one had learned", false],
+  ["is recalled after the object's restart", true],
+])("has few machines more for a canary, though its version %s", (_, restarts) => {
   const { world, goOn, before } = settled();
   goOn(300, 0.05);
+  if (restarts) {
+    world.open();
+    goOn(300, 0.05);
+  }
   expect(world.most).toBeLessThanOrEqual(before + 2);
   expect(world.done.slice(-100).every(({ waitS }) => waitS < 5)).toBe(true);
 });
