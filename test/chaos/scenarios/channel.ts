@@ -118,7 +118,7 @@ function killedWithGrants(): Scenario {
       return outages;
     },
   });
-  return { ...scenario, loadSeconds: 20 };
+  return { ...scenario, loadSeconds: 40 };
 }
 
 export const channel: readonly Scenario[] = [
