@@ -1,11 +1,13 @@
 /**
  * Two projects: `node` runs in plain Node, `worker` (`*.worker.test.ts`) inside workerd with the bindings of
  * wrangler.toml. What starts processes lies in folders of test/, each a project; what needs an engine is named
- * `*.engine.test.ts`. scripts/ci/parts.ts says what runs where.
+ * `*.engine.test.ts`; what takes long has a project whose name ends in `at-length`. scripts/ci/parts.ts says what runs
+ * where.
  */
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { Response as MiniflareResponse } from "miniflare";
 import { defineConfig } from "vitest/config";
+import type { TestProjectConfiguration } from "vitest/config";
 
 const MIGRATIONS = "./src/registry/migrations";
 /** Folders of test/ whose tests start processes of their own, each a project. */
@@ -28,7 +30,7 @@ const processFolders = [
   "deploy-files",
 ] as const;
 
-/** Parts together that take many seconds: CI runs them. */
+/** Parts together that take many seconds: CI runs them, and what follows, so that `npm test` is over in minutes. */
 const AT_LENGTH = [
   "test/integration/{webhooks,upgrade,settings,provider}/**/*.test.ts",
   "test/integration/pool/{hostile-usage,killed-fetch,long-life,missing-card,outages,payloads,pushed}.test.ts",
@@ -36,9 +38,28 @@ const AT_LENGTH = [
   "test/integration/pool/devices-that-break.test.ts",
 ];
 
-/** Units that build, install, replay or try orders for seconds: CI runs them, too. */
+/** Pools that fail, are drained, or are set up in many ways. */
+const POOLS_AT_LENGTH = [
+  "test/integration/pool/{configurations,failures,gpus,pipelining,preemption,pressure,start,versions}.test.ts",
+];
+
+/** Whole stacks of which the tests that stay show the main way. */
+const E2E_AT_LENGTH = ["test/e2e/{uploaded-plugin,versions}.test.ts"];
+
+/** The Worker, where a test sends much, or waits for objects to do it. */
+const WORKER_AT_LENGTH = [
+  "src/{log/start,shard/publish,scaling/object/scaler}.worker.test.ts",
+  "src/routes/{body-budget,decode-body}.worker.test.ts",
+  "src/routes/replicate/{aliases,budgets,canary,large-output,lists}.worker.test.ts",
+  "src/routes/replicate/{pushed-plugins,response-cache,retention,uploads}.worker.test.ts",
+  "test/{fuzz/requests,worker/query-plans}.worker.test.ts",
+];
+
+/** Units that build, install, replay or try orders for seconds. */
 const UNITS_AT_LENGTH = [
+  "cli/push/push.test.ts",
   "gpu-pool/bridge/main.test.ts",
+  "gpu-pool/bundles/content-fetcher.test.ts",
   "gpu-pool/delivery/uploads.test.ts",
   "gpu-pool/describe.test.ts",
   "gpu-pool/layers/layers.test.ts",
@@ -47,13 +68,17 @@ const UNITS_AT_LENGTH = [
   "provider/providers/command.test.ts",
   "scripts/lib/plugin-command/plugin-command.test.ts",
   "scripts/lib/plugin-hosts.test.ts",
+  "scripts/lib/simulate/rules.test.ts",
   "scripts/lib/usage-sink/sink.test.ts",
   "src/lane/fairness.test.ts",
   "src/ledger/limits.test.ts",
-  "src/scaling/overshoot.test.ts",
+  "src/scaling/{overshoot,self-tuning,what-if}.test.ts",
   "src/scaling/object/{appetites,light-traffic,sick-providers,versions}.test.ts",
-  "src/webhooks/dispatcher-load.test.ts",
+  "src/webhooks/{accounts,dispatcher-load}.test.ts",
   "scripts/simulate.test.ts",
+  "test/fuzz/decoders.test.ts",
+  "test/unit/content-safety/evasions.test.ts",
+  "test/unit/starts.test.ts",
 ];
 /** Random runs of which `npm test` makes some: CI makes more of them, with another seed. */
 const MORE_RUNS = { STATE_MACHINE_RUNS: "1000", STATE_MACHINE_SEED: "20261129" };
@@ -90,44 +115,21 @@ export default defineConfig({
           hookTimeout: TEST_LIMIT_MS,
         },
       },
-      {
-        plugins: [
-          cloudflareTest(async () => ({
-            wrangler: { configPath: "./wrangler.toml" },
-            miniflare: {
-              workerLoaders: { LOADER: {} },
-              // No test of the Worker sends anything off the machine.
-              outboundService: () => new MiniflareResponse("this is a test", { status: 503 }),
-              bindings: {
-                EDGEPLANE_SECRET: "test-secret-test-secret-test-secret-test-secret",
-                ADMIN_KEY: "ep_admin_test-admin-key-test-admin-key",
-                SHARD_COUNT: "16",
-                PUBLISH_TOPICS: "results,usage,jobs.dlq",
-                LOG_BROKERS: "1",
-                LOG_PARTITIONS: "1",
-                ...(PROPERTY_SEED === undefined ? {} : { PROPERTY_SEED }),
-                TEST_MIGRATIONS: await readD1Migrations(MIGRATIONS),
-              },
-            },
-          })),
-        ],
-        test: {
-          name: "worker",
-          expect: { poll: { timeout: POLL_LIMIT_MS } },
-          include: ["{src,plugins,test}/**/*.worker.test.ts"],
-          exclude: ["**/node_modules/**"],
-          isolate: false,
-          setupFiles: ["./test/fresh-file.ts", "./test/worker/fresh-file.ts"],
-          testTimeout: TEST_LIMIT_MS,
-          hookTimeout: TEST_LIMIT_MS,
-        },
-      },
+      inWorkerd("worker", ["{src,plugins,test}/**/*.worker.test.ts"], WORKER_AT_LENGTH),
+      inWorkerd("worker-at-length", WORKER_AT_LENGTH),
       ...processFolders.map((name) => ({
         test: {
           name,
           expect: { poll: { timeout: POLL_LIMIT_MS } },
           include: [`test/${name}/**/*.test.ts`],
-          exclude: ["**/*.worker.test.ts", "**/*.engine.test.ts", ...AT_LENGTH, "**/node_modules/**"],
+          exclude: [
+            "**/*.worker.test.ts",
+            "**/*.engine.test.ts",
+            ...AT_LENGTH,
+            ...POOLS_AT_LENGTH,
+            ...E2E_AT_LENGTH,
+            "**/node_modules/**",
+          ],
           ...(name === "e2e" ? { globalSetup: ["./test/e2e/global-setup.ts"] } : {}),
           testTimeout: 120_000,
           hookTimeout: 120_000,
@@ -135,6 +137,27 @@ export default defineConfig({
           fileParallelism: false,
         },
       })),
+      {
+        test: {
+          name: "pools-at-length",
+          expect: { poll: { timeout: POLL_LIMIT_MS } },
+          include: POOLS_AT_LENGTH,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: "e2e-at-length",
+          expect: { poll: { timeout: POLL_LIMIT_MS } },
+          include: E2E_AT_LENGTH,
+          globalSetup: ["./test/e2e/global-setup.ts"],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
       {
         test: {
           name: "at-length",
@@ -196,3 +219,39 @@ export default defineConfig({
     ],
   },
 });
+
+/** Tests that run inside workerd with the bindings of wrangler.toml. */
+function inWorkerd(name: string, include: string[], exclude: string[] = []): TestProjectConfiguration {
+  return {
+    plugins: [
+      cloudflareTest(async () => ({
+        wrangler: { configPath: "./wrangler.toml" },
+        miniflare: {
+          workerLoaders: { LOADER: {} },
+          // No test of the Worker sends anything off the machine.
+          outboundService: () => new MiniflareResponse("this is a test", { status: 503 }),
+          bindings: {
+            EDGEPLANE_SECRET: "test-secret-test-secret-test-secret-test-secret",
+            ADMIN_KEY: "ep_admin_test-admin-key-test-admin-key",
+            SHARD_COUNT: "16",
+            PUBLISH_TOPICS: "results,usage,jobs.dlq",
+            LOG_BROKERS: "1",
+            LOG_PARTITIONS: "1",
+            ...(PROPERTY_SEED === undefined ? {} : { PROPERTY_SEED }),
+            TEST_MIGRATIONS: await readD1Migrations(MIGRATIONS),
+          },
+        },
+      })),
+    ],
+    test: {
+      name,
+      expect: { poll: { timeout: POLL_LIMIT_MS } },
+      include,
+      exclude: [...exclude, "**/node_modules/**"],
+      isolate: false,
+      setupFiles: ["./test/fresh-file.ts", "./test/worker/fresh-file.ts"],
+      testTimeout: TEST_LIMIT_MS,
+      hookTimeout: TEST_LIMIT_MS,
+    },
+  };
+}

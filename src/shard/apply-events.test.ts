@@ -201,7 +201,7 @@ describe("a release", () => {
     ["no_room", { losses: 0, handBacks: 0, startedAt: null }],
     ["cannot_run", { losses: 0, handBacks: 1, startedAt: null }],
   ])("for the reason %s", (reason, expected) => {
-    const { row, apply } = setUp();
+    const { row, apply } = setUp({ attemptAt: NOW - 1000 });
     expect(apply({ seq: 0, type: "released", reason })).toMatchObject({
       ...{ verdict: "ok", effects: [HAND], mustStore: true },
     });

@@ -20,10 +20,16 @@ function rowOf(overrides: Partial<Row> = {}, submitted: Partial<Submission> = {}
   return { ...newRow({ ...submission("p"), ...limits, ...submitted }, CREATED, rules), ...overrides };
 }
 
+/** Its second start, after one that ran. */
+const AGAIN = { attempt: 2, attemptAt: NOW - 500 } as const;
+
 /** Held by session `s` and running since its first start. */
 const running = (overrides: Partial<Row> = {}, submitted: Partial<Submission> = {}): Row =>
   rowOf(
-    { state: "running", session: "s", token: "t", attempt: 1, startedAt: NOW - 1000, handAt: null, ...overrides },
+    {
+      ...{ state: "running", session: "s", token: "t", attempt: 1, startedAt: NOW - 1000, attemptAt: NOW - 1000 },
+      ...{ handAt: null, ...overrides },
+    },
     submitted,
   );
 
@@ -39,7 +45,7 @@ describe("what its pool never began, as it could not have ended in time,", () =>
   });
 
   it("ran out of time where an earlier claim had begun it", () => {
-    for (const row of [running({ attempt: 2 }), running({ chunks: 1 }), running({ state: "granted" })]) {
+    for (const row of [running(AGAIN), running({ chunks: 1 }), running({ state: "granted" })]) {
       machine.neverBegun(row, error, NOW);
       expect(row).toMatchObject({ state: "failed", error: { code: "timed_out", message: error.message } });
     }
@@ -169,7 +175,7 @@ describe("a run that is handed back", () => {
       return row.startedAt;
     };
     expect(startOf({})).toBeNull();
-    expect(startOf({ losses: 1 })).toBe(NOW - 1000);
+    expect(startOf(AGAIN)).toBe(NOW - 1000);
     expect(startOf({ chunks: 1 })).toBe(NOW - 1000);
   });
 
@@ -180,7 +186,8 @@ describe("a run that is handed back", () => {
       return row.startedAt;
     };
     expect(startOf({})).toBeNull();
-    expect(startOf({ attempt: 2 })).toBe(NOW - 1000);
+    expect(startOf({ attempt: 2 })).toBeNull();
+    expect(startOf(AGAIN)).toBe(NOW - 1000);
     expect(startOf({ chunks: 1 })).toBe(NOW - 1000);
     expect(startOf({ state: "granted" })).toBe(NOW - 1000);
     const row = running();

@@ -113,8 +113,8 @@ export function fail(row: Row, error: PredictionError, now: number): Effect[] {
  * earlier claim ran did, and such a prediction ran out of time.
  */
 export function neverBegun(row: Row, error: PredictionError, now: number): Effect[] {
+  forgetStart(row);
   attemptUntold(row, now);
-  if (row.state === "running" && row.attempt === 1 && row.chunks === 0) row.startedAt = null;
   if (row.startedAt !== null) return fail(row, errorOf("timed_out", error.message), now);
   return finish(row, "aborted", error, now);
 }
@@ -138,8 +138,8 @@ export function release(row: Row, now: number, rules: Rules): Effect[] {
  */
 export function handBack(row: Row, now: number, rules: Rules): Effect[] {
   row.handBacks += 1;
+  forgetStart(row);
   attemptUntold(row, now);
-  if (row.state === "running" && row.attempt === 1 && row.chunks === 0) row.startedAt = null;
   const effects = waitAgain(row, now, rules);
   if (row.handBacks === 1) return effects;
   row.handAt = now + Math.min(rules.sweepMs, rules.handBackMs * 2 ** Math.min(row.handBacks - 2, 20));
@@ -151,9 +151,14 @@ export function handBack(row: Row, now: number, rules: Rules): Effect[] {
  * that was counted stays counted; its deadline to start holds as before, unless an earlier attempt did run.
  */
 export function unseen(row: Row, now: number, rules: Rules): Effect[] {
+  forgetStart(row);
   attemptUntold(row, now);
-  if (row.losses === 0 && row.chunks === 0) row.startedAt = null;
   return waitAgain(row, now, rules);
+}
+
+/** The open attempt never ran: it was no start, unless an earlier attempt was one. */
+function forgetStart(row: Row): void {
+  if (row.state === "running" && row.startedAt === row.attemptAt && row.chunks === 0) row.startedAt = null;
 }
 
 /**

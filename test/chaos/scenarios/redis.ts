@@ -17,7 +17,9 @@ const LIMIT_MS = 3000;
 /** What was running runs again one by one, and each start is acknowledged through Redis first. */
 const ONE_BY_ONE_MS = 4000;
 const EMPTY_EVERY_MS = 150;
+/** Of the load. Nothing gets through where a round trip takes longer than it is until Redis is emptied again. */
 const EMPTIED_FOR = 0.7;
+const MOST_EMPTIED_MS = 20_000;
 
 async function killed({ redis }: Kv, _world: World, load: LoadView): Promise<Outage[]> {
   const outages: Outage[] = [];
@@ -36,7 +38,7 @@ async function killed({ redis }: Kv, _world: World, load: LoadView): Promise<Out
 async function emptied({ redis }: Kv, _world: World, load: LoadView): Promise<Outage[]> {
   const client = new Redis(redis.url);
   let over = false;
-  void load.reached(EMPTIED_FOR).then(() => (over = true));
+  void Promise.race([load.reached(EMPTIED_FOR), sleep(MOST_EMPTIED_MS)]).then(() => (over = true));
   while (!over) {
     await client.flushall();
     await sleep(EMPTY_EVERY_MS);
