@@ -44,15 +44,17 @@ const POOLS_AT_LENGTH = [
 ];
 
 /** Whole stacks of which the tests that stay show the main way. */
-const E2E_AT_LENGTH = ["test/e2e/{uploaded-plugin,versions}.test.ts"];
+const E2E_AT_LENGTH = ["test/e2e/{cli,push,uploaded-plugin,versions}.test.ts"];
 
 /** The Worker, where a test sends much, or waits for objects to do it. */
 const WORKER_AT_LENGTH = [
-  "src/{log/start,shard/publish,scaling/object/scaler}.worker.test.ts",
+  "src/{log/start,shard/publish,scaling/object/scaler,versioned-object}.worker.test.ts",
+  "src/registry/{bundles,quotas,sweep}.worker.test.ts",
   "src/routes/{body-budget,decode-body}.worker.test.ts",
-  "src/routes/replicate/{aliases,budgets,canary,large-output,lists}.worker.test.ts",
+  "src/routes/pool/{blobs,environments,models}.worker.test.ts",
+  "src/routes/replicate/{aliases,budgets,canary,files,large-output,lists}.worker.test.ts",
   "src/routes/replicate/{pushed-plugins,response-cache,retention,uploads}.worker.test.ts",
-  "test/{fuzz/requests,worker/query-plans}.worker.test.ts",
+  "test/{fuzz/requests,worker/model-guard,worker/query-plans}.worker.test.ts",
 ];
 
 /** Units that build, install, replay or try orders for seconds. */
@@ -66,6 +68,7 @@ const UNITS_AT_LENGTH = [
   "gpu-pool/runtime/environments/{environments,layers}.test.ts",
   "provider/entry.test.ts",
   "provider/providers/command.test.ts",
+  "scripts/lib/bootstrap.test.ts",
   "scripts/lib/plugin-command/plugin-command.test.ts",
   "scripts/lib/plugin-hosts.test.ts",
   "scripts/lib/simulate/rules.test.ts",
@@ -176,7 +179,7 @@ export default defineConfig({
           expect: { poll: { timeout: POLL_LIMIT_MS } },
           include: ["test/e2e/**/*.test.ts"],
           // The first has a stack of its own, without loopback; how results come home is nothing to the others.
-          exclude: ["test/e2e/{default-stack,versions,uploaded-plugin,cli,push}.test.ts", "**/node_modules/**"],
+          exclude: ["test/e2e/default-stack.test.ts", ...E2E_AT_LENGTH, "**/node_modules/**"],
           globalSetup: ["./test/e2e/kv-setup.ts"],
           testTimeout: 120_000,
           hookTimeout: 120_000,
