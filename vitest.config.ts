@@ -7,7 +7,7 @@
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { Response as MiniflareResponse } from "miniflare";
 import { defineConfig } from "vitest/config";
-import type { TestProjectConfiguration } from "vitest/config";
+import type { TestProjectInlineConfiguration } from "vitest/config";
 
 const MIGRATIONS = "./src/registry/migrations";
 /** Folders of test/ whose tests start processes of their own, each a project. */
@@ -65,19 +65,21 @@ const UNITS_AT_LENGTH = [
   "gpu-pool/delivery/uploads.test.ts",
   "gpu-pool/describe.test.ts",
   "gpu-pool/layers/layers.test.ts",
-  "gpu-pool/runtime/environments/{environments,layers}.test.ts",
+  "gpu-pool/runtime/environments/{environments,layers,store}.test.ts",
   "provider/entry.test.ts",
   "provider/providers/command.test.ts",
-  "scripts/lib/bootstrap.test.ts",
+  "scripts/lib/{bootstrap,edge}.test.ts",
   "scripts/lib/plugin-command/plugin-command.test.ts",
   "scripts/lib/plugin-hosts.test.ts",
   "scripts/lib/simulate/rules.test.ts",
   "scripts/lib/usage-sink/sink.test.ts",
-  "src/lane/fairness.test.ts",
+  "src/lane/{fairness,places}.test.ts",
   "src/ledger/limits.test.ts",
+  "src/metering/focus.test.ts",
+  "src/routes/replicate/linear-pattern.test.ts",
   "src/scaling/{overshoot,self-tuning,what-if}.test.ts",
-  "src/scaling/object/{appetites,light-traffic,sick-providers,versions}.test.ts",
-  "src/webhooks/{accounts,dispatcher-load}.test.ts",
+  "src/scaling/object/{appetites,light-traffic,money,sick-providers,versions}.test.ts",
+  "src/webhooks/{accounts,dispatcher,dispatcher-load}.test.ts",
   "scripts/simulate.test.ts",
   "test/fuzz/decoders.test.ts",
   "test/unit/content-safety/evasions.test.ts",
@@ -140,39 +142,14 @@ export default defineConfig({
           fileParallelism: false,
         },
       })),
-      {
-        test: {
-          name: "pools-at-length",
-          expect: { poll: { timeout: POLL_LIMIT_MS } },
-          include: POOLS_AT_LENGTH,
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
-          fileParallelism: false,
-        },
-      },
-      {
-        test: {
-          name: "e2e-at-length",
-          expect: { poll: { timeout: POLL_LIMIT_MS } },
-          include: E2E_AT_LENGTH,
-          globalSetup: ["./test/e2e/global-setup.ts"],
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
-          fileParallelism: false,
-        },
-      },
-      {
-        test: {
-          name: "at-length",
-          env: MORE_RUNS,
-          expect: { poll: { timeout: POLL_LIMIT_MS } },
-          setupFiles: ["./test/seeded-properties.ts"],
-          include: [...AT_LENGTH, ...UNITS_AT_LENGTH, "test/unit/state-machine.test.ts"],
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
-          fileParallelism: false,
-        },
-      },
+      atLength("at-length", { include: AT_LENGTH }),
+      atLength("pools-at-length", { include: POOLS_AT_LENGTH }),
+      atLength("e2e-at-length", { include: E2E_AT_LENGTH, globalSetup: ["./test/e2e/global-setup.ts"] }),
+      atLength("units-at-length", {
+        include: [...UNITS_AT_LENGTH, "test/unit/state-machine.test.ts"],
+        env: MORE_RUNS,
+        setupFiles: ["./test/seeded-properties.ts"],
+      }),
       {
         test: {
           name: "e2e-kv",
@@ -224,7 +201,7 @@ export default defineConfig({
 });
 
 /** Tests that run inside workerd with the bindings of wrangler.toml. */
-function inWorkerd(name: string, include: string[], exclude: string[] = []): TestProjectConfiguration {
+function inWorkerd(name: string, include: string[], exclude: string[] = []): TestProjectInlineConfiguration {
   return {
     plugins: [
       cloudflareTest(async () => ({
@@ -257,4 +234,10 @@ function inWorkerd(name: string, include: string[], exclude: string[] = []): Tes
       hookTimeout: TEST_LIMIT_MS,
     },
   };
+}
+
+/** Tests that CI runs, one file after the other. */
+function atLength(name: string, test: TestProjectInlineConfiguration["test"]): TestProjectInlineConfiguration {
+  const expect = { poll: { timeout: POLL_LIMIT_MS } };
+  return { test: { name, expect, testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false, ...test } };
 }

@@ -1,6 +1,6 @@
 /**
- * `npm test`: all tests that need no engine but what it installs; ends with what was left to CI. `npm test -- <part of
- * a path>…`: those of them whose path has it.
+ * `npm test`: the tests that need no engine but what it installs, and little time; ends with what was left to CI.
+ * `npm test -- <part of a path>…`: those whose path has it, also where they take long.
  */
 import { parts, SIDE_BY_SIDE } from "./ci/parts.ts";
 import type { Part } from "./ci/parts.ts";
@@ -8,8 +8,9 @@ import { conclude, report, runPart, runParts } from "./lib/run-parts.ts";
 
 const HELP = `npm test [-- <part of a path>…]
 
-Runs all tests that need no engine but what it installs, and ends with what it left to .ci/run. With parts of paths, such as src/lane or
-pool/run.test.ts, it runs those of them whose path has one, and nothing else.`;
+Runs the tests that need no engine but what it installs, and ends with what it left to .ci/run: what needs an engine, or
+takes long. With parts of paths, such as src/lane or pool/run.test.ts, it runs the tests whose path has one, those that
+take long included, and nothing else.`;
 
 const paths = process.argv.slice(2);
 if (paths.some((path) => path === "--help" || path === "-h")) {
@@ -19,7 +20,8 @@ if (paths.some((path) => path === "--help" || path === "-h")) {
 const here = parts.filter((part) => part.runs === "test");
 if (paths.length > 0) {
   // One Vitest for all projects: each that has none of these tests starts nothing.
-  const chosen: Part = { ...onlyVitest(here), name: paths.join(" ") };
+  const takeLong = parts.filter(({ name }) => name.endsWith(", at length"));
+  const chosen: Part = { ...onlyVitest([...here, ...takeLong]), name: paths.join(" ") };
   const result = await runPart(chosen, paths);
   if (result.passed + result.failed === 0) console.log(`No test's path has ${paths.join(" or ")} in it.`);
   report([result]);

@@ -85,7 +85,15 @@ export const parts: readonly Part[] = [
     engine: "time",
     needs: ["python3"],
     command: [...vitest("at-length"), "--exclude", `${UPGRADES}/**`],
-    timeoutMs: 16 * MINUTE_MS,
+    timeoutMs: 12 * MINUTE_MS,
+  },
+  {
+    name: "units, at length",
+    runs: "ci",
+    engine: "time",
+    needs: ["python3"],
+    command: vitest("units-at-length"),
+    timeoutMs: 12 * MINUTE_MS,
   },
   {
     name: "pools, at length",
