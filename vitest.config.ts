@@ -40,7 +40,7 @@ const AT_LENGTH = [
 
 /** Pools that fail, are drained, or are set up in many ways. */
 const POOLS_AT_LENGTH = [
-  "test/integration/pool/{configurations,failures,gpus,pipelining,preemption,pressure,start,versions}.test.ts",
+  "test/integration/pool/{configurations,failures,gpus,pipelining,preemption,pressure,run,start,versions}.test.ts",
 ];
 
 /** Whole stacks of which the tests that stay show the main way. */
@@ -48,19 +48,21 @@ const E2E_AT_LENGTH = ["test/e2e/{cli,push,uploaded-plugin,versions}.test.ts"];
 
 /** The Worker, where a test sends much, or waits for objects to do it. */
 const WORKER_AT_LENGTH = [
-  "src/{log/start,shard/publish,scaling/object/scaler,versioned-object}.worker.test.ts",
+  "src/{allowance/allowance-object,canary/canary-object,log/start,object-calls}.worker.test.ts",
+  "src/{scaling/object/scaler,shard/account-index,shard/publish,versioned-object}.worker.test.ts",
   "src/registry/{bundles,quotas,sweep}.worker.test.ts",
-  "src/routes/{body-budget,decode-body}.worker.test.ts",
+  "src/routes/{body-budget,decode-body,surrogates}.worker.test.ts",
   "src/routes/pool/{blobs,environments,models}.worker.test.ts",
-  "src/routes/replicate/{aliases,budgets,canary,files,large-output,lists}.worker.test.ts",
-  "src/routes/replicate/{pushed-plugins,response-cache,retention,uploads}.worker.test.ts",
+  "src/routes/replicate/{aliases,budgets,canary,deployments,files,large-output,lists}.worker.test.ts",
+  "src/routes/replicate/{model-secrets,push,pushed-plugins,pushed-versions}.worker.test.ts",
+  "src/routes/replicate/{response-cache,retention,uploads}.worker.test.ts",
   "test/{fuzz/requests,worker/model-guard,worker/query-plans}.worker.test.ts",
 ];
 
 /** Units that build, install, replay or try orders for seconds. */
 const UNITS_AT_LENGTH = [
   "cli/push/push.test.ts",
-  "gpu-pool/bridge/main.test.ts",
+  "gpu-pool/bridge/{http,main}.test.ts",
   "gpu-pool/bundles/content-fetcher.test.ts",
   "gpu-pool/delivery/uploads.test.ts",
   "gpu-pool/describe.test.ts",
@@ -76,9 +78,10 @@ const UNITS_AT_LENGTH = [
   "src/lane/{fairness,places}.test.ts",
   "src/ledger/limits.test.ts",
   "src/metering/focus.test.ts",
+  "src/routes/json-weight.test.ts",
   "src/routes/replicate/linear-pattern.test.ts",
   "src/scaling/{overshoot,self-tuning,what-if}.test.ts",
-  "src/scaling/object/{appetites,light-traffic,money,sick-providers,versions}.test.ts",
+  "src/scaling/object/{appetites,failing-providers,light-traffic,money,sick-providers,spills,versions}.test.ts",
   "src/webhooks/{accounts,dispatcher,dispatcher-load}.test.ts",
   "scripts/simulate.test.ts",
   "test/fuzz/decoders.test.ts",
