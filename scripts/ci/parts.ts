@@ -85,7 +85,7 @@ export const parts: readonly Part[] = [
     engine: "time",
     needs: ["python3"],
     command: [...vitest("at-length"), "--exclude", `${UPGRADES}/**`],
-    timeoutMs: 12 * MINUTE_MS,
+    timeoutMs: 24 * MINUTE_MS,
   },
   {
     name: "units, at length",
@@ -93,7 +93,7 @@ export const parts: readonly Part[] = [
     engine: "time",
     needs: ["python3"],
     command: vitest("units-at-length"),
-    timeoutMs: 12 * MINUTE_MS,
+    timeoutMs: 24 * MINUTE_MS,
   },
   {
     name: "pools, at length",
@@ -109,7 +109,7 @@ export const parts: readonly Part[] = [
     engine: "time",
     needs: [],
     command: vitest("worker-at-length"),
-    timeoutMs: 8 * MINUTE_MS,
+    timeoutMs: 16 * MINUTE_MS,
   },
   {
     name: "end to end, at length",
@@ -181,7 +181,7 @@ export const parts: readonly Part[] = [
     engine: "time",
     needs: [],
     command: ["node", "test/fuzz/main.ts", "--inputs", "1000000"],
-    timeoutMs: 12 * MINUTE_MS,
+    timeoutMs: 20 * MINUTE_MS,
   },
   {
     name: "hidden words",
@@ -320,7 +320,7 @@ export const parts: readonly Part[] = [
     engine: "time, Redis",
     needs: ["python3", "redis-server"],
     command: [...vitest("chaos"), "test/chaos/chaos.test.ts", "test/chaos/usage.test.ts"],
-    timeoutMs: 40 * MINUTE_MS,
+    timeoutMs: 60 * MINUTE_MS,
     measures: true,
   },
   {

@@ -105,7 +105,7 @@ async function run({ page, language, code }: Snippet): Promise<string> {
   // Its reader has a deployment of their own, without the account that docs/api.md makes.
   const here = page === "docs/deploy.md" ? there.replaceAll("acme", "deployed") : there;
   const [program, args] = programOf(language, here);
-  const ran = promisify(execFile)(program, args, { cwd: dir, env, timeout: 60_000 });
+  const ran = promisify(execFile)(program, args, { cwd: dir, env, timeout: 180_000 });
   const { stdout } = await ran.catch((error: Error & { stdout?: string }) => {
     throw new Error(`${error.message}\n${error.stdout ?? ""}`, { cause: error });
   });
@@ -123,7 +123,7 @@ function programOf(language: string, code: string): [string, string[]] {
 
 describe.each(pages.clients)("%s", (page) => {
   const snippets = snippetsOf(page).filter(({ code }) => !NOT_RUN.some((pattern) => pattern.test(code)));
-  it.each(snippets)("line $line: $language", async (snippet) => {
+  it.each(snippets)("line $line: $language", { timeout: 200_000 }, async (snippet) => {
     const output = await run(snippet);
     // Only calls that remove something, or write into files alone, have nothing to say.
     if (!/DELETE|^(?:cat|mkdir) /m.test(snippet.code)) expect(output).not.toBe("");

@@ -29,7 +29,7 @@ const { values } = parseArgs({
 
 const WITHOUT_KEY_SHARE = 0.2;
 /** What a run may take beyond its time: starting, and the first phases, which aren't cut. */
-const GRACE_MS = 90_000;
+const GRACE_MS = 240_000;
 /** Of a run that failed without telling what it found, so much. */
 const UNTOLD_CHARS = 1500;
 

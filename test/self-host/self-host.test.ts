@@ -78,7 +78,7 @@ beforeAll(async () => {
   key = await made("keys", { account: "acme", name: "first" }, "key");
   home = makeHome({});
   cpSync(join(root, "examples/hello-world"), join(home.models, "hello-world"), { recursive: true });
-}, 60_000);
+}, 120_000);
 afterAll(async () => {
   await pool?.kill("SIGTERM");
   await stopService(service);

@@ -22,7 +22,7 @@ export async function serve(stateDir: string): Promise<Service> {
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding("utf8").on("data", (part: string) => (text += part));
   const answers = /serves .* on 127\.0\.0\.1:(\d+)/;
-  await vi.waitUntil(() => answers.test(text) || child.exitCode !== null, { timeout: 30_000 });
+  await vi.waitUntil(() => answers.test(text) || child.exitCode !== null, { timeout: 90_000 });
   if (!answers.test(text)) throw new Error(text);
   return { process: child, port: Number(answers.exec(text)?.[1]) };
 }

@@ -61,7 +61,7 @@ async function refuses(text: string, code: string): Promise<void> {
   await expect.poll(async () => (await predict("words", { text: `${text} ${Date.now()}` })).view.code).toBe(code);
 }
 
-async function ended(id: string, key = stack.apiKey, timeout = 15_000) {
+async function ended(id: string, key = stack.apiKey, timeout = 60_000) {
   const view = async () => ViewSchema.parse((await call(`/v1/predictions/${id}`, key)).body);
   await expect.poll(async () => (await view()).status, { timeout }).not.toMatch(/starting|processing/);
   return view();

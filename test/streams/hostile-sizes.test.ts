@@ -143,7 +143,7 @@ async function growthOf(run: () => Promise<unknown>): Promise<number> {
   return growth;
 }
 
-test("models that say much of themselves, listed, read and run by many at once", async () => {
+test("models that say much of themselves, listed, read and run by many at once", { timeout: 300_000 }, async () => {
   const text = "x".repeat(8000);
   const models = times(24, (index) =>
     manifestOf(

@@ -20,7 +20,7 @@ beforeAll(async () => {
       { name: "large" },
       { name: "hostile-dies" },
       { name: "hostile-memory", settings: "edgeplane:\n  memoryLimitBytes: 1073741824" },
-      { name: "hostile-never-ready", settings: "edgeplane:\n  setupTimeoutMs: 1500" },
+      { name: "hostile-never-ready", settings: "edgeplane:\n  setupTimeoutMs: 7500" },
     ],
     ["--idle-stop-ms", "2000"],
   );
@@ -170,7 +170,7 @@ describe("models", () => {
   test("one whose setup never ends is given up at its limit, with what it printed", async () => {
     const { code, message } = await failure("hostile-never-ready", {});
     expect(code).toBe("setup_failed");
-    expect(message).toContain("setup took longer than 1.5 s\nstill setting up");
+    expect(message).toContain("setup took longer than 7.5 s\nstill setting up");
     expect(await harness.models()).toContain("still setting up");
   });
 });

@@ -5,7 +5,7 @@
 import { createClient } from "./client.ts";
 import { startLoad } from "./load.ts";
 import { startReceiver } from "./receiver.ts";
-import { LOAD_SECONDS } from "./scenario.ts";
+import { FASTEST_PER_SECOND, LOAD_SECONDS } from "./scenario.ts";
 import { createWorld } from "./world.ts";
 
 const PREDICTIONS = 600;
@@ -32,6 +32,11 @@ export async function predictionCount(): Promise<number> {
 export function comfortablePerSecond(): Promise<number> {
   known ??= measure();
   return known;
+}
+
+/** How many times longer everything may take here than on the machine that the aims are for; 1 at least. */
+export async function slowness(): Promise<number> {
+  return Math.max(1, FASTEST_PER_SECOND / (await comfortablePerSecond()));
 }
 
 async function measure(): Promise<number> {

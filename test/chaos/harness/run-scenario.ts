@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { ACCOUNT } from "../../../scripts/lib/local-accounts.ts";
 import { watchStalls } from "../../stalls.ts";
-import { comfortablePerSecond } from "./capacity.ts";
+import { comfortablePerSecond, slowness } from "./capacity.ts";
 import { createClient } from "./client.ts";
 import type { Client } from "./client.ts";
 import { judgeDevices, lineOfDevice, measureDevices } from "./held-devices.ts";
@@ -11,7 +11,7 @@ import type { Evidence, Ledger } from "./ledger.ts";
 import { startLoad } from "./load.ts";
 import type { Trace } from "./load.ts";
 import { startReceiver } from "./receiver.ts";
-import { FASTEST_PER_SECOND, pacePerSecond } from "./scenario.ts";
+import { pacePerSecond } from "./scenario.ts";
 import type { Outage, Scenario } from "./scenario.ts";
 import { accountNamed, settleUsage } from "./usage.ts";
 import { createWorld } from "./world.ts";
@@ -47,7 +47,8 @@ export async function runScenario(scenario: Scenario, count: number): Promise<Re
     const client = createClient(world.stack.url, world.stack.apiKey, patience.signal);
     const load = startLoad(client, scenario, { receivers, count, perSecond });
     const outages = await scenario.disturb(world, load);
-    await within(Promise.all([load.sent, load.done]), scenario.settleMs ?? SETTLE_MS);
+    await within(load.sent, SETTLE_MS);
+    await within(load.done, scenario.settleMs ?? SETTLE_MS);
     await delivered(load.traces);
     patience.abort();
     const reader = createClient(world.stack.url, world.stack.apiKey, AbortSignal.timeout(SETTLE_MS));
@@ -56,7 +57,7 @@ export async function runScenario(scenario: Scenario, count: number): Promise<Re
     const seconds = (performance.now() - startedAt) / 1000;
     const ledger = judge(evidence, outages, {
       stalledMs: (fromMs, toMs) => stalls.within(fromMs, toMs),
-      slowness: Math.max(1, FASTEST_PER_SECOND / comfortable),
+      slowness: await slowness(),
     });
     return { ledger, misused, evidence, outages, seconds, lastLines: world.lastLines(40) };
   } finally {

@@ -3,6 +3,7 @@
  * natively, each killed.
  */
 import { setTimeout as sleep } from "node:timers/promises";
+import { slowness } from "../harness/capacity.ts";
 import { createClient, isFinished } from "../harness/client.ts";
 import { createExtraPool } from "../harness/extra-pool.ts";
 import type { KafkaLog, Way } from "../harness/kafka-log.ts";
@@ -124,9 +125,10 @@ const poolsComeAndGo: KafkaScenario = {
       }
       const before = workersOf(world).size;
       other.start();
-      const giveUpAt = Date.now() + SPREAD_MS;
+      const limitMs = SPREAD_MS * (await slowness());
+      const giveUpAt = Date.now() + limitMs;
       while (workersOf(world).size === before) {
-        if (Date.now() > giveUpAt) throw new Error(`a pool that was added had no work after ${SPREAD_MS} ms`);
+        if (Date.now() > giveUpAt) throw new Error(`a pool that was added had no work after ${limitMs} ms`);
         await sleep(50);
       }
       let end = await client.get(long.id);

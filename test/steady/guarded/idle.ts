@@ -6,10 +6,14 @@
 export type Span = { createdAt: number; startedAt: number | null; endedAt: number; lost: boolean };
 
 /**
- * The longest time in milliseconds in which something waited while fewer than `slots(at)` ran. How long one waited that
- * was lost and ran again isn't told.
+ * The longest time in milliseconds in which something waited while fewer than `slots(at)` ran, without the time for
+ * which the machine stood still meanwhile. How long one waited that was lost and ran again isn't told.
  */
-export function longestIdle(spans: readonly Span[], slots: (at: number) => number): number {
+export function longestIdle(
+  spans: readonly Span[],
+  slots: (at: number) => number,
+  stalledMs: (from: number, to: number) => number = () => 0,
+): number {
   const changes = spans.flatMap(({ createdAt, startedAt, endedAt, lost }): [number, number, number][] => [
     ...(lost
       ? []
@@ -27,7 +31,7 @@ export function longestIdle(spans: readonly Span[], slots: (at: number) => numbe
   let [waiting, running, longest] = [0, 0, 0];
   let since: number | null = null;
   for (const [at, moreWaiting, moreRunning] of changes.toSorted(([a], [b]) => a - b)) {
-    if (since !== null) longest = Math.max(longest, at - since);
+    if (since !== null) longest = Math.max(longest, at - since - stalledMs(since, at));
     waiting += moreWaiting;
     running += moreRunning;
     const isIdle = waiting > 0 && running < slots(at);
