@@ -25,6 +25,8 @@ export type HostPlacerOptions = {
 
 /** Runs begin and end by the thousand; what they mean for placement is looked at so often. */
 const SOON_MS = 50;
+/** What a device held beyond what is known stays set aside so long after it was seen last: a run may take it again. */
+const BEYOND_KEPT_MS = 1_800_000;
 
 type Known = {
   placeable: Placeable;
@@ -40,6 +42,8 @@ export class HostPlacer {
   readonly #known = new Map<Placeable, Known>();
   /** What placed instances are taken to use of each of their devices. */
   readonly #bytes = new Map<PlaceableInstance, number>();
+  /** Of these bytes, what was set down to an instance because its device held more than is known. */
+  readonly #beyond = new WeakMap<PlaceableInstance, { bytes: number; seenAtMs: number }>();
   readonly #loads = new WeakMap<PlaceableInstance, Load>();
   readonly #foreign = new Map<string, number>();
   readonly #shortages = new Shortages();
@@ -152,21 +156,42 @@ export class HostPlacer {
   }
 
   /**
-   * The devices were looked at. What is used of one that none of ours is on is foreign; what is used beyond what is
-   * known is set down to those of ours that are there, so that ending them is seen to free it.
+   * The devices were looked at. What is used of one that none of ours is on is foreign, and never more is foreign than
+   * is used; what is used beyond what is known is set down to those of ours that are there, so that ending them is seen
+   * to free it, until it was seen no more for `BEYOND_KEPT_MS`: it may have been another program's.
    */
   looked(): void {
+    const nowMs = this.#options.clock.nowMs();
     for (const { id, usedBytes, memoryBytes } of this.#options.devices()) {
       if (usedBytes === null) continue;
       const residents = this.#instances().filter((one) => one.placement !== "none" && one.devices.includes(id));
-      if (residents.length === 0) this.#foreign.set(id, usedBytes);
+      const foreign = residents.length === 0 ? usedBytes : Math.min(usedBytes, this.#foreign.get(id) ?? 0);
+      this.#foreign.set(id, foreign);
       if (residents.some(({ placement }) => placement === "loading")) continue;
-      const ours = Math.min(usedBytes, memoryBytes ?? Infinity) - (this.#foreign.get(id) ?? 0);
+      const ours = Math.min(usedBytes, memoryBytes ?? Infinity) - foreign;
       const excess = ours - this.#takenOf(id);
-      if (excess <= 0) continue;
-      for (const one of residents) this.#bytes.set(one, (this.#bytes.get(one) ?? 0) + excess / residents.length);
+      if (excess > 0) for (const one of residents) this.#setDown(one, excess / residents.length, nowMs);
+      else this.#takeBack(residents, -excess, nowMs);
     }
     this.changed();
+  }
+
+  #setDown(one: PlaceableInstance, bytes: number, nowMs: number): void {
+    this.#bytes.set(one, (this.#bytes.get(one) ?? 0) + bytes);
+    this.#beyond.set(one, { bytes: (this.#beyond.get(one)?.bytes ?? 0) + bytes, seenAtMs: nowMs });
+  }
+
+  /** `unused`: what is set aside on a device and not in use. */
+  #takeBack(residents: readonly PlaceableInstance[], unused: number, nowMs: number): void {
+    for (const one of residents) {
+      const beyond = this.#beyond.get(one);
+      if (beyond === undefined) continue;
+      if (unused < beyond.bytes) beyond.seenAtMs = nowMs;
+      if (nowMs - beyond.seenAtMs < BEYOND_KEPT_MS) continue;
+      this.#bytes.set(one, (this.#bytes.get(one) ?? 0) - beyond.bytes);
+      this.#beyond.delete(one);
+      unused -= beyond.bytes;
+    }
   }
 
   /** An instance's process is about to be started: what its devices hold is noted. */
@@ -269,6 +294,7 @@ export class HostPlacer {
       const instance = placeable.instances.find(({ placement }) => placement === "none");
       if (instance === undefined) return;
       this.#bytes.set(instance, bytes);
+      this.#beyond.delete(instance);
       instance.start(devices, placeable.needs.kind);
     }
   }
@@ -334,6 +360,7 @@ export class HostPlacer {
       const own = this.#bytes.get(instance);
       if (own === undefined) continue;
       this.#bytes.set(instance, Math.min(memory.bytes, own + this.#leftOn(instance)));
+      this.#beyond.delete(instance);
     }
   }
 
