@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { createHttpClient } from "../transport/http-client.ts";
+import type { HttpClient } from "../transport/http-client.ts";
 import { createUploads } from "./uploads.ts";
 
 const PART = 64 * 1024 * 1024;
@@ -89,4 +90,32 @@ test("a smaller one goes up in one, under its own name", async () => {
     },
   );
   expect(Object.fromEntries(taken)).toEqual({ "PUT /1?name=na%C3%AFve%20%F0%9F%8E%89.txt": 5 });
+});
+
+test("one file of a prediction goes up while another's many are on their way", async () => {
+  const fileAt = (name: string) => {
+    writeFileSync(join(folder, name), name);
+    return { $file: join(folder, name), mark };
+  };
+  const begun: string[] = [];
+  const ends: (() => void)[] = [];
+  const http: Pick<HttpClient, "json"> = {
+    async json({ path }) {
+      begun.push(path.split("/").at(-2) ?? "");
+      await new Promise<void>((resolve) => ends.push(resolve));
+      return { key: path, url: `https://files/${path}` };
+    },
+  };
+  const uploads = createUploads(http as HttpClient);
+  const names = Array.from({ length: 40 }, (_, n) => `m${n}`);
+  const many = uploads.files({ id: "many", token: "a" }, names.map(fileAt), origin());
+  await expect.poll(() => ends.length).toBe(16);
+  const one = uploads.files({ id: "one", token: "b" }, fileAt("one"), origin());
+  const isOver = Promise.all([many, one]);
+  for (let n = 0; n < 41; n += 1) {
+    await expect.poll(() => ends.length).toBeGreaterThan(0);
+    ends.shift()?.();
+  }
+  await isOver;
+  expect(begun.indexOf("b")).toBeLessThan(19);
 });

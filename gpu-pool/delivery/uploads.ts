@@ -15,7 +15,7 @@ import { createBackoff } from "../scheduling/backoff.ts";
 import { StatusError } from "../transport/http-client.ts";
 import type { HttpClient, HttpRequest } from "../transport/http-client.ts";
 import { dropConfined, openConfined } from "../transport/confined-file.ts";
-import { createLimiter } from "../transport/limiter.ts";
+import { createFairLimiter } from "../transport/fair-limiter.ts";
 
 /** An output of more JSON than this goes up as a blob. */
 export const INLINE_OUTPUT_BYTES = 256 * 1024;
@@ -53,7 +53,7 @@ export type Uploads = {
 };
 
 export function createUploads(http: HttpClient): Uploads {
-  const inTurn = createLimiter(FILES_AT_ONCE);
+  const inTurn = createFairLimiter(FILES_AT_ONCE);
   let counter = 0;
   /** By token, then by path. */
   const uploaded = new Map<string, Map<string, Promise<string>>>();
@@ -148,7 +148,7 @@ export function createUploads(http: HttpClient): Uploads {
   /** A file elsewhere is the model's own and may have changed since: it goes up each time. */
   function urlOf(claim: ClaimRef, file: z.infer<typeof FileSchema>, origin: Origin): Promise<string> {
     const { scratchDir } = origin;
-    const put = () => inTurn(() => putFile(claim, file, origin));
+    const put = () => inTurn(claim.token, () => putFile(claim, file, origin));
     if (!isIn(scratchDir, file.$file)) return put();
     const urls = uploaded.get(claim.token) ?? new Map<string, Promise<string>>();
     uploaded.set(claim.token, urls);
