@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import type { RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { mkdtempSync, rmSync } from "node:fs";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -12,7 +12,9 @@ import { COMMIT, startHuggingFace } from "../../test/hugging-face.ts";
 import { pack, PushedFiles } from "../../test/pushed-files.ts";
 import { createHttpClient } from "../transport/http-client.ts";
 import { ContentFetcher } from "./content-fetcher.ts";
+import type { Fetching } from "./content-fetcher.ts";
 import { Contents, contentOf } from "./contents.ts";
+import type { Content } from "./contents.ts";
 import { EdgeFiles } from "./edge-files.ts";
 import { ModelFolders } from "./model-folders.ts";
 import { FetchProblem } from "./problems.ts";
@@ -98,4 +100,33 @@ test("a small file in the place of a link leaves what is linked as it was", asyn
   await writeInto(folder, "w.bin", Buffer.from("other"));
   expect(await readFile(join(folder, "w.bin"), "utf8")).toBe("other");
   expect((await readFile(contents.pathOf(content))).equals(bytes)).toBe(true);
+});
+
+/** Another pool takes away one of the files, once, between their coming and their being copied. */
+class Robbed extends ContentFetcher {
+  #isRobbed = false;
+  override async ensure(wanted: readonly Content[], fetching: Fetching): Promise<void> {
+    await super.ensure(wanted, fetching);
+    const last = wanted.at(-1);
+    if (this.#isRobbed || last === undefined) return;
+    this.#isRobbed = true;
+    await rm(this.contents.pathOf(last));
+  }
+}
+
+test("a file of code that another pool took away before it was copied is fetched again", async () => {
+  const pushed = new PushedFiles();
+  const url = await serve((request, reply) => void pushed.handle(request, Buffer.alloc(0), reply));
+  const http = createHttpClient(new URL(url), {});
+  ends.push(() => http.close());
+  const manifest = await pushed.push({ "cog.yaml": 'run: "run.py:Runner"\n', "run.py": "x = 1\n" });
+  const model = new PushedModel(manifest, {
+    edge: new EdgeFiles(http, "none"),
+    fetcher: new Robbed({ contents: new Contents(root), budgetBytes: Infinity, leastFreeBytes: 0 }),
+    folders: new ModelFolders(root, "one"),
+    rulesOf: () => Promise.resolve({ allowLoopback: true, token: null }),
+  });
+  const { dir } = await model.open();
+  expect(await readFile(join(dir, "run.py"), "utf8")).toBe("x = 1\n");
+  await model.close();
 });

@@ -39,6 +39,8 @@ export type Placed = BundleFile & Partial<Pick<Content, "id">>;
 export async function copyInto(folder: string, files: readonly BundleFile[], contents: Contents): Promise<void> {
   await each(folder, files, async (file, to) => {
     const content = contentOf(file);
+    // What an attempt before left.
+    await rm(to, { force: true });
     if (content === null) await writeFile(to, "", { flag: "wx" });
     else await copyFile(contents.pathOf(content), to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
     await chmod(to, file.mode);
@@ -90,5 +92,7 @@ async function each(
     made.add(dirname(to));
     await mkdir(dirname(to), { recursive: true });
   }
-  await Promise.all(files.map(async (file) => limit(async () => place(file, join(folder, file.path)))));
+  const placed = files.map(async (file) => limit(async () => place(file, join(folder, file.path))));
+  // Whoever tries again, or takes the folder away, finds nobody who still writes to it.
+  for (const result of await Promise.allSettled(placed)) if (result.status === "rejected") throw result.reason;
 }
