@@ -323,6 +323,21 @@ test("of many large files only some are open at a time", async () => {
   expect(one.counter.got).toBe(50 * (1024 * 1024 + 1));
 });
 
+test("a model's code comes while weights of others are under way, however many chunks these have", async () => {
+  const weights = contentsOf(Object.fromEntries(Array.from({ length: 12 }, (_, n) => [`w${n}`, large()])));
+  let open = (): void => {};
+  const gate = new Promise<void>((resolve) => (open = resolve));
+  for (const { id } of weights) pushed.gates.set(id, gate);
+  const code = contentsOf({ "cog.yaml": "one", "run.py": "two" });
+  const one = pool();
+  const fetching = one.ensure(weights);
+  await expect.poll(() => pushed.asked.length).toBeGreaterThanOrEqual(8);
+  await one.ensure(code);
+  expect(await Promise.all(code.map(async (content) => one.contents.has(content)))).toEqual([true, true]);
+  open();
+  await fetching;
+});
+
 test("what is wanted no more is not fetched to its end", async () => {
   const content = only(contentsOf({ weights: large() }));
   pushed.gate = new Promise(() => {});

@@ -10,13 +10,14 @@ import * as z from "zod";
 import { CHUNK_BYTES } from "../../src/contract/bundle.ts";
 import { withLock } from "../runtime/host-lock.ts";
 import { createLimiter } from "../transport/limiter.ts";
+import { createTurns } from "../transport/turns.ts";
 import { beginHash, hashPart, partBytes } from "./contents.ts";
 import type { Content, Contents } from "./contents.ts";
 import { fetchChunk } from "./fetch-chunk.ts";
 import type { ChunkRequest, Transfer } from "./fetch-chunk.ts";
 import { asNoSpace, NoSpace } from "./problems.ts";
 
-/** Chunks under way at a time, of all models of a pool. */
+/** Chunks under way at a time, of all models of a pool, beside one of each. */
 const TRANSFERS = 8;
 /** Contents that are open at a time: whoever waits for another pool's looks at the lock of each, again and again. */
 const OPEN_CONTENTS = 32;
@@ -43,10 +44,13 @@ export type Fetching = {
   signal: AbortSignal;
 };
 
+/** `inTurn`: of all that is fetched together. */
+type InTurn = Fetching & { inTurn: <T>(work: () => Promise<T>) => Promise<T> };
+
 export class ContentFetcher {
   readonly contents: Contents;
   readonly #options: FetcherOptions;
-  readonly #limit = createLimiter(TRANSFERS);
+  readonly #turns = createTurns(TRANSFERS - 1);
 
   constructor(options: FetcherOptions) {
     this.#options = options;
@@ -63,9 +67,10 @@ export class ContentFetcher {
     }
     if (missing.length === 0) return;
     const { budgetBytes, budgetFlag = "--bundles-bytes" } = this.#options;
+    const kept = [...unique.values()];
     await mkdir(this.contents.root, { recursive: true });
     const bring = async (): Promise<void> => this.#bring(missing, fetching);
-    const fits = await this.contents.withRoom(budgetBytes, missing, bring).catch((error: unknown) => {
+    const fits = await this.contents.withRoom(this.#options, missing, kept, bring).catch((error: unknown) => {
       throw asNoSpace(error);
     });
     if (!fits)
@@ -78,11 +83,12 @@ export class ContentFetcher {
     const ended = new AbortController();
     const signal = AbortSignal.any([fetching.signal, ended.signal]);
     const atATime = createLimiter(OPEN_CONTENTS);
+    const inTurn = this.#turns();
     const results = await Promise.allSettled(
       missing.map(async (content) =>
         atATime(async () => {
           try {
-            await this.#fetch(content, { ...fetching, signal });
+            await this.#fetch(content, { ...fetching, signal, inTurn });
           } catch (error) {
             ended.abort();
             throw asNoSpace(error);
@@ -104,9 +110,9 @@ export class ContentFetcher {
       );
   }
 
-  async #fetch(content: Content, fetching: Fetching): Promise<void> {
+  async #fetch(content: Content, fetching: InTurn): Promise<void> {
     if (content.bytes <= SMALL_BYTES && content.chunks.length === 1)
-      return this.#limit(async () => this.#fetchSmall(content, fetching));
+      return fetching.inTurn(async () => this.#fetchSmall(content, fetching));
     const isThere = await withLock(
       this.contents.lockOf(content.id),
       () => {},
@@ -149,7 +155,7 @@ export class ContentFetcher {
   }
 
   /** The lock of the content must be held. */
-  async #fetchLarge(content: Content, fetching: Fetching): Promise<void> {
+  async #fetchLarge(content: Content, fetching: InTurn): Promise<void> {
     const partial = this.contents.partialOf(content);
     await mkdir(dirname(partial), { recursive: true, mode: 0o700 });
     const done = await this.#doneOf(partial, content);
@@ -166,7 +172,7 @@ export class ContentFetcher {
       };
       const results = await Promise.allSettled(
         missing.map(async (index) =>
-          this.#limit(async () => {
+          fetching.inTurn(async () => {
             fetching.signal.throwIfAborted();
             await this.#fetchInto(file, content, index, { ...fetching, begun });
             if (content.chunks.length > 1) await note(index);

@@ -13,7 +13,7 @@
 import { createHash } from "node:crypto";
 import type { Hash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { chmod, mkdir, open, readdir, rename, rm, stat, utimes } from "node:fs/promises";
+import { chmod, mkdir, open, readdir, rename, rm, stat, statfs, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { chunkBytes } from "../../src/contract/bundle.ts";
 import type { BundleFile } from "../../src/contract/bundle.ts";
@@ -23,6 +23,9 @@ import type { Comer } from "./coming.ts";
 
 /** Of `ID`s: the chunk's own name where there is one, else the SHA-256 of the names; by reference, see `ownId`. */
 export type Content = { id: string; bytes: number; chunks: readonly string[] };
+
+/** What all contents may take, and what stays free on their disk. */
+export type Room = { budgetBytes: number; leastFreeBytes: number };
 
 const SEALED_AT = new Date("2001-01-01T00:00:00Z");
 /** A file that came in part, and grew no more for so long, is wanted no more. */
@@ -92,7 +95,7 @@ export class Contents {
   }
 
   /** What the disk holds of those that came in part. */
-  async partialBytes(contents: readonly Content[]): Promise<number> {
+  async partialBytes(contents: readonly Comer[]): Promise<number> {
     let sum = 0;
     for (const content of contents) {
       const stats = await stat(this.partialOf(content)).catch(() => null);
@@ -120,15 +123,21 @@ export class Contents {
   /**
    * Brings those that are missing, if they fit into the budget beside all else that the pools of this host bring;
    * whether they do. Takes away for them what came in part and nobody fetches, and then what no model's folder has,
-   * each time what was used longest ago first.
+   * each time what was used longest ago first, and none of `kept`. The same for what the disk lacks, if that is enough.
    */
-  async withRoom(budgetBytes: number, missing: readonly Content[], bring: () => Promise<void>): Promise<boolean> {
+  async withRoom(
+    { budgetBytes, leastFreeBytes }: Room,
+    missing: readonly Content[],
+    kept: readonly Content[],
+    bring: () => Promise<void>,
+  ): Promise<boolean> {
     const end = await withLock(
       this.lockOf("collect"),
       () => {},
       async () => {
         await this.#dropStale();
-        const isRoom = await this.#makeRoom(budgetBytes, [...(await this.#coming.all()), ...missing]);
+        const coming = [...(await this.#coming.all()), ...missing];
+        const isRoom = await this.#makeRoom({ budgetBytes, leastFreeBytes }, coming, kept);
         return isRoom ? this.#coming.begin(missing) : null;
       },
     );
@@ -138,22 +147,40 @@ export class Contents {
   }
 
   /** Whether all that come fit, after what had to go. */
-  async #makeRoom(budgetBytes: number, all: readonly Comer[]): Promise<boolean> {
+  async #makeRoom(
+    { budgetBytes, leastFreeBytes }: Room,
+    all: readonly Comer[],
+    kept: readonly Comer[],
+  ): Promise<boolean> {
     const wanted = new Map(all.map((content) => [content.id, content]));
     const [partial, whole] = [await this.#partial(wanted), await this.#all()];
     const there = new Set(whole.map(({ id }) => id));
-    const coming = Array.from(wanted.values(), ({ id, bytes }) => ({ size: there.has(id) ? 0 : bytes }));
+    const comers = [...wanted.values()].filter(({ id }) => !there.has(id));
+    const coming = comers.map(({ bytes }) => ({ size: bytes }));
     let total = [...partial, ...whole, ...coming].reduce((sum, { size }) => sum + size, 0);
     const byUse = (a: Found, b: Found): number => a.usedMs - b.usedMs;
-    const unused = whole.filter(({ id, links }) => links === 1 && !wanted.has(id));
+    const stays = new Set([...wanted.keys(), ...kept.map(({ id }) => id)]);
+    const unused = whole.filter(({ id, links }) => links === 1 && !stays.has(id));
     const free = [...partial.filter(({ isFree }) => isFree).sort(byUse), ...unused.sort(byUse)];
+    const freeBytes = free.reduce((sum, { size }) => sum + size, 0);
     // What can't fit takes nothing of others with it.
-    if (total - free.reduce((sum, { size }) => sum + size, 0) > budgetBytes) return false;
+    if (total - freeBytes > budgetBytes) return false;
+    const lackedBytes = await this.#lackedBytes(comers, leastFreeBytes);
+    let lacking = lackedBytes > freeBytes ? 0 : lackedBytes;
     for (const { size, remove } of free) {
-      if (total <= budgetBytes) break;
-      if (await remove()) total -= size;
+      if (total <= budgetBytes && lacking <= 0) break;
+      if (!(await remove())) continue;
+      total -= size;
+      lacking -= size;
     }
     return total <= budgetBytes;
+  }
+
+  /** How much more must be free on the disk for all of these. */
+  async #lackedBytes(comers: readonly Comer[], leastFreeBytes: number): Promise<number> {
+    const { bavail, bsize } = await statfs(this.root);
+    const bytes = comers.reduce((sum, comer) => sum + comer.bytes, 0) - (await this.partialBytes(comers));
+    return bytes + leastFreeBytes - bavail * bsize;
   }
 
   /**
