@@ -103,7 +103,7 @@ async function placesOf(env: Env, intervals: readonly IntervalReport[], pool: Po
   const known = await chargedDeployments(env.DB, [...named.values()]);
   return new Map(
     known
-      .filter(({ lane }) => pool.lanes.includes(lane))
+      .filter(({ lane }) => lane !== null && pool.lanes.includes(lane))
       .map((one) => [keyOf({ model: modelPath(one), version: one.version }), { deployment: one.deployment }]),
   );
 }

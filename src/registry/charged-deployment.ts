@@ -9,15 +9,15 @@ const RowSchema = z.object({
   owner: z.string(),
   name: z.string(),
   version: z.string(),
-  lane: z.string(),
+  lane: z.string().nullable(),
   deployments: z.number(),
   deployment: z
     .string()
     .transform((text) => DeploymentSchema.parse(JSON.parse(text)))
     .nullable(),
 });
-/** `deployments`: how many there are. */
-export type ChargedVersion = ModelRef & { lane: string; deployment: Charged | null; deployments: number };
+/** `lane`: null of a version that was deleted. `deployments`: how many there are. */
+export type ChargedVersion = ModelRef & { lane: string | null; deployment: Charged | null; deployments: number };
 
 /** Of those of the versions that there are: the lane, and the first deployment (`account/name`). One query for all. */
 export async function chargedDeployments(db: D1Database, versions: readonly ModelRef[]): Promise<ChargedVersion[]> {

@@ -3,6 +3,8 @@ import { callJson, FakePool, newKey, offer, testEnv } from "../../../test/worker
 import type { IntervalReport, IntervalsRequest } from "../../contract/usage.ts";
 import { takeIntervals, takeRents } from "../../metering/intervals.ts";
 import type { IntervalRecord } from "../../metering/record.ts";
+import { findAccount } from "../../registry/accounts.ts";
+import { deleteVersion } from "../../registry/delete-version.ts";
 import { RentRecords } from "../../scaling/object/rent-records.ts";
 
 const VERSION = "d".repeat(64);
@@ -52,6 +54,19 @@ describe("POST /pool/v1/usage", () => {
       { model: "acme/idler", phase: "drain", deployment: "", us: 8 },
     ];
     await expect.poll(() => had("overhead")).toEqual(expect.arrayContaining(drains));
+  });
+
+  it("takes what instances of a version had that was deleted since", async () => {
+    const gone = { owner: "acme", name: "gone" };
+    await offer({ name: gone.name, version: VERSION });
+    await testEnv.DB.prepare("UPDATE models SET visibility = 'private' WHERE owner = 'acme' AND name = 'gone'").run();
+    const ownerAccountId = (await findAccount(testEnv.DB, gone.owner))?.id ?? "";
+    await deleteVersion(testEnv, gone, { id: VERSION, ownerAccountId, isForced: true });
+    const late = { ...interval, model: "acme/gone", gpuUs: 11 };
+    const { status, body } = await send({ session: "session-gone", intervals: [late] });
+    expect([status, body]).toEqual([200, { next: 1 }]);
+    const nobody = { model: "", phase: "idle", deployment: "", us: 11 };
+    await expect.poll(() => had("overhead")).toEqual(expect.arrayContaining([nobody]));
   });
 
   it("counts no more devices than the pool said that it has", async () => {
