@@ -32,13 +32,14 @@ function balanceLevel({ alert, paid, settled }: Bucket): number {
 
 /** Null: nobody wants to know. */
 export function alertOf(name: string, bucket: Bucket, level: number, refuses: boolean, now: number) {
-  const { alert, at } = bucket;
+  const { alert } = bucket;
   if (alert === undefined) return null;
   const [, period = "all", currency = ""] = name.split(" ").slice(-3);
   const isBalance = alert.belowNano !== undefined;
+  // With the time: an alert of a budget that is set again is another one, and receivers drop ids that they know.
   const id = isBalance
     ? `balance_${alert.of}_${level === EMPTY ? "empty" : "low"}_${now}`
-    : `budget_${alert.of}_${period}_${at}_${level}`;
+    : `budget_${alert.of}_${period}_${level}_${now}`;
   const told = isBalance ? balanceAlert(bucket, level) : budgetAlert(bucket, level, period);
   const body = { ...told, refuses, currency, at: new Date(now).toISOString() };
   const message: Alert = { url: alert.url, account: alert.account, body: JSON.stringify(body), at: now };

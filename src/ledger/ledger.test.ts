@@ -363,6 +363,21 @@ describe("a ledger", () => {
     expect(told()).toEqual([100]);
   });
 
+  it("tells of a budget that is set again under ids of its own: its receiver drops none as known", () => {
+    const { takes, end, forget, rows } = world();
+    const told = (now: number) => {
+      const one = group(ask(60, month(100, { alert })));
+      takes(one, now);
+      end(one, 60, now);
+      return rows.alerts().map(([id]) => (rows.removeAlert(id), id));
+    };
+    const before = told(NOW);
+    forget();
+    const after = told(NOW + HOUR_MS);
+    expect([before.length, after.length]).toEqual([1, 1]);
+    expect(after).not.toEqual(before);
+  });
+
   it("begins at nothing when a budget is removed and set again", () => {
     const { takes, end, read, forget } = world();
     const one = group(ask(10, month(10)));
