@@ -131,7 +131,12 @@ export function budgetRoutes(): Hono<App> {
         const before = await findBudget(c.env.DB, named);
         if (webhook !== null) checkWebhook(c.env, webhook, named.signer);
         await putBudget(c.env.DB, { ...named, limitNano, currency, kind, webhook });
-        if (before !== null && before.currency !== currency) await forget(c.env, before);
+        if (before?.currency !== currency) {
+          if (before !== null) await forget(c.env, before);
+          // Isolates that still knew of a removed budget have counted in its ledger for some seconds more.
+          const made = await findBudget(c.env.DB, named);
+          if (made !== null) await forget(c.env, made);
+        }
         forgetBudgets(cachedAs(named));
         return c.json(await shown(c.env, named));
       },
