@@ -180,6 +180,14 @@ export class ClassState {
   }
 }
 
+/** What machines of a class that stay may cost until they could be gone: no other class may spend that. */
+export function aheadNanoOf(machines: readonly Machine[], hardware: string, bootMs: number | null): number {
+  const bootS = (bootMs ?? UNKNOWN_BOOT_S * 1000) / 1000;
+  return machines
+    .filter((machine) => machine.hardware === hardware && isWorking(machine))
+    .reduce((sum, one) => sum + Math.ceil((one.pricePerHourNano * (bootS + one.billingIncrementS)) / 3600), 0);
+}
+
 /** The cap that leaves least. */
 function tightest({ spent, settings }: Look, own: HardwareClass): Spending {
   const caps = [

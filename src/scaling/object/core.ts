@@ -10,7 +10,7 @@ import type { DemandReply, LaneDemand } from "../demand.ts";
 import { Appetite, inSystem, kindOf } from "./appetite.ts";
 import type { KnownKind } from "./appetite.ts";
 import { Appetites } from "./appetites.ts";
-import { ClassState, settingsOf } from "./class-state.ts";
+import { aheadNanoOf, ClassState, settingsOf } from "./class-state.ts";
 import type { ScalerClock } from "./clock.ts";
 import { DrainCalls } from "./drain-calls.ts";
 import type { DrainCall } from "./drain-calls.ts";
@@ -223,7 +223,8 @@ export class ScalerCore {
     });
     this.#prices = new Map();
     this.spills.keepOf(this.#hardware());
-    for (const hardware of this.#hardware()) this.#decide(hardware, nowMs);
+    let aheadNano = 0;
+    for (const hardware of this.#hardware()) aheadNano += this.#decide(hardware, nowMs, aheadNano);
     this.#prices = null;
     this.appetites.save(nowMs, () => !this.isActive);
     this.#clock.expectLooks(this.isActive);
@@ -352,7 +353,8 @@ export class ScalerCore {
     this.book.serves(session);
   }
 
-  #decide(hardware: string, nowMs: number): void {
+  /** `aheadNano`: what classes before it may still spend. Answers what this one may. */
+  #decide(hardware: string, nowMs: number, aheadNano: number): number {
     const own = settingsOf(this.settings, hardware);
     const keepS = own.keep_alive_s.min;
     const known = this.classes.get(hardware);
@@ -381,7 +383,7 @@ export class ScalerCore {
     const decision = state.decide({
       ...{ nowS, nowMs: this.billingMs(), settings: this.settings, offers: this.offers(), machines, needs },
       idleS: idleSOf(wanting, held, nowS),
-      spent: { ofClass: this.spentNano(hardware), inAll: this.spentNano() },
+      spent: { ofClass: this.spentNano(hardware), inAll: this.spentNano() + aheadNano },
       bootMs: this.bootMs(hardware),
       isAvoided: this.book.isAvoided,
       losses: this.losses,
@@ -392,7 +394,7 @@ export class ScalerCore {
     const cause = soleCause(needs, machines, own.min);
     for (const offer of decision.rent)
       this.#store.rented(offer.currency, this.book.want(offer, decision.plan.why, cause));
-    if (own.external || this.#isBlind()) return;
-    for (const id of decision.plan.drain) this.book.drain(id, decision.plan.why);
+    if (!own.external && !this.#isBlind()) for (const id of decision.plan.drain) this.book.drain(id, decision.plan.why);
+    return aheadNanoOf(this.book.all(), hardware, this.bootMs(hardware));
   }
 }

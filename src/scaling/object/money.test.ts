@@ -49,6 +49,21 @@ describe("money", () => {
     expect(world.core.spentNano()).toBe(0);
   });
 
+  it.each([
+    { names: ["a", "b", "c", "d"], billingIncrementS: 3600, perHour: 0.9, cap: 1, forS: 300 },
+    { names: ["a", "b"], billingIncrementS: 600, perHour: 12, cap: 6.5, forS: 1500 },
+  ])("spends a cap over all classes once: %j", ({ names, perHour, cap, forS, ...billed }) => {
+    const classes = Object.fromEntries(names.map((name) => [name, { max: 1 }]));
+    const models = Object.fromEntries(names.map((name) => [`local/${name}`, { hardware: name }]));
+    const world = new World({ classes, monthly_cap: cap, models }, Object.keys(models));
+    const price = { ...billed, pricePerHourNano: perHour * 1e9 };
+    world.offers = names.map((name) => offer(name, { ...price, hardware: name }));
+    world.runsOn = (model, id) => model === `local/${id}`;
+    world.run(forS, (atS) => atS % 5 === 0 && Object.keys(models).forEach((model) => world.arrive(model)));
+    expect(world.core.spentNano()).toBeLessThanOrEqual(cap * 1e9);
+    expect(world.core.spentNano()).toBeGreaterThan((cap * 1e9) / 2);
+  });
+
   it("believes a clock that stays ahead after an hour, and counts no machine for the time that never was", () => {
     const world = new World({ classes: { cpu: { min: 1, monthly_cap: 100 } } });
     world.offers = [offer("small", { pricePerHourNano: 1e9 })];
