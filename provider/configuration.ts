@@ -13,7 +13,7 @@ import { defaultTimes } from "./reconciler.ts";
 
 const EntryFields = {
   name: ProviderNameSchema,
-  /** What names of its machines begin with. Two gateways that rent at one account need one each. */
+  /** What names of its machines begin with. Two gateways, or entries, that rent at one account need one each. */
   prefix: z
     .string()
     .regex(/^[a-z0-9-]{1,40}-$/, "must be lower-case letters, digits and hyphens, and end with a hyphen")
@@ -100,4 +100,23 @@ export function readKey(
   const where = file === undefined ? `the variable ${variable}` : file;
   if (!/^[\x21-\x7e]+$/.test(key)) throw new ConfigurationError(`${name}: ${where} holds no key`);
   return key;
+}
+
+/** Two entries with one account and one prefix would each return what the other rents. Throws `ConfigurationError`. */
+export function refuseSharedAccounts(
+  entries: readonly EntryConfiguration[],
+  env: Record<string, string | undefined>,
+): void {
+  const names = new Map<string, string>();
+  for (const entry of entries) {
+    const { kind, name, prefix } = entry;
+    if (kind !== "runpod" && kind !== "vast") continue;
+    const account = JSON.stringify([kind, new URL(entry.baseUrl).href, readKey(entry, env), prefix]);
+    const other = names.get(account);
+    if (other !== undefined)
+      throw new ConfigurationError(
+        `${other} and ${name} rent at one account and would return each other's machines: give one of them a prefix of its own`,
+      );
+    names.set(account, name);
+  }
 }

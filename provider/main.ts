@@ -2,7 +2,14 @@
 import { join } from "node:path";
 import { pino } from "pino";
 import type { Logger } from "pino";
-import { ConfigurationError, expectedBootOf, readConfiguration, readKey, timesOf } from "./configuration.ts";
+import {
+  ConfigurationError,
+  expectedBootOf,
+  readConfiguration,
+  readKey,
+  refuseSharedAccounts,
+  timesOf,
+} from "./configuration.ts";
 import type { EntryConfiguration } from "./configuration.ts";
 import { edgeAt } from "./edge.ts";
 import { Entry } from "./entry.ts";
@@ -44,6 +51,7 @@ function run(settings: Settings): void {
   const log = pino({ level: settings["log-level"], base: null }, pino.destination({ dest: 1, sync: true }));
   const edge = edgeAt(settings.url, settings.token);
   const entries = readConfiguration(settings.config);
+  refuseSharedAccounts(entries, process.env);
   const instance = instanceIn(settings["state-dir"]);
   const running = entries.map((entry) => {
     const { name, kind, prefix, lowBalance } = entry;

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { readConfiguration, readKey, timesOf } from "./configuration.ts";
+import { readConfiguration, readKey, refuseSharedAccounts, timesOf } from "./configuration.ts";
 import { helpText, readSettings } from "./settings.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "edgeplane-provider-settings-"));
@@ -73,6 +73,19 @@ describe("the file of providers", () => {
     expect(() => readKey({ name: "a" }, {})).toThrow("apiKeyFile or by apiKeyEnv");
     expect(() => readKey({ name: "a", apiKeyEnv: "RUNPOD_KEY" }, {})).toThrow("the variable RUNPOD_KEY holds no key");
     expect(() => readKey({ name: "a", apiKeyFile: join(folder, "none") }, {})).toThrow("can't be read");
+  });
+
+  it.each(["runpod", "vast"])("has no two entries of %s that share an account and a prefix", (kind) => {
+    const secure = { name: "secure", kind, apiKeyEnv: "KEY_A", hardware: {} };
+    const spot = { ...secure, name: "spot" };
+    const env = { KEY_A: "rpa_1", KEY_B: "rpa_2", KEY_C: "rpa_1" };
+    const check = (more: object) => refuseSharedAccounts(configured(secure, { ...spot, ...more }), env);
+    const refusal = /^secure and spot rent at one account .*: give one of them a prefix of its own/u;
+    for (const same of [{}, { apiKeyEnv: "KEY_C" }]) expect(() => check(same)).toThrow(refusal);
+    const others = [{ prefix: "edgeplane-spot-" }, { apiKeyEnv: "KEY_B" }, { baseUrl: "https://other.example.com" }];
+    for (const other of others) expect(() => check(other)).not.toThrow();
+    const elsewhere = { ...spot, kind: kind === "vast" ? "runpod" : "vast" };
+    expect(() => refuseSharedAccounts(configured(secure, elsewhere, here), env)).not.toThrow();
   });
 
   it("sets how long an unclear answer settles", () => {

@@ -137,6 +137,10 @@ it("ends with one line when a setting is wrong, or the edge refuses it", async (
   const wrong = start({ hardware: { cpu: { max: 0 } } });
   expect(await wrong.ended).toStrictEqual([2, null]);
   expect(await wrong.said).toMatch(/^edgeplane-provider: .*providers\.json: providers\.0\.hardware\.cpu\.max: .*\n$/);
+  const entry = { name: "a", kind: "runpod", baseUrl: "http://127.0.0.1:1", apiKeyEnv: "A_KEY", hardware: {} };
+  const shared = start({}, { A_KEY: "secret" }, [entry, { ...entry, name: "b" }]);
+  expect(await shared.ended).toStrictEqual([2, null]);
+  expect(await shared.said).toMatch(/^edgeplane-provider: a and b rent at one account .*\n$/);
   edge.refuses = 401;
   const refused = start({});
   expect(await refused.ended).toStrictEqual([2, null]);
