@@ -30,11 +30,15 @@ export async function takeIntervals(env: Env, request: IntervalsRequest, pool: P
   const { session, from, intervals } = request;
   const devices = Math.min(pool.devices ?? MAX_DEVICES, MAX_DEVICES);
   const places = await placesOf(env, intervals, pool);
+  // Under the token's name: no pool can take another's numbers, nor a shard's.
+  const source = `pool ${pool.poolTokenId} ${session}`;
+  const wished = intervals.map((report) => places.get(keyOf(report))?.deployment ?? null);
+  const charges = env.CHARGE_INSTANCES === "owner" ? await decide(env, source, from, wished) : [];
   const byAccount = new Map<string, NumberedRecord[]>();
   for (const [index, report] of intervals.entries()) {
     const n = from + index;
     const place = places.get(keyOf(report)) ?? null;
-    const charged = env.CHARGE_INSTANCES === "owner" ? (place?.deployment ?? null) : null;
+    const charged = charges[index] ?? null;
     const account = charged?.accountId ?? OVERHEAD_ACCOUNT;
     const flags: IntervalRecord["flags"] = isWithin(report, devices) ? [] : ["capped"];
     const gpuUs = Math.min(report.gpuUs, mostUs(report.lengthMs, devices));
@@ -47,8 +51,6 @@ export async function takeIntervals(env: Env, request: IntervalsRequest, pool: P
     });
     byAccount.set(account, [...(byAccount.get(account) ?? []), { n, record }]);
   }
-  // Under the token's name: no pool can take another's numbers, nor a shard's.
-  const source = `pool ${pool.poolTokenId} ${session}`;
   const { poolTokenId: token, tokenDevices } = pool;
   const bound = tokenDevices === undefined ? {} : { rate: { token, devices: tokenDevices } };
   const handed = [...byAccount].map(([account, records]) => hand(env, account, { source, records, ...bound }));
@@ -135,9 +137,23 @@ async function hand(env: Env, account: string, batch: Batch): Promise<void> {
   });
 }
 
+/**
+ * Who is charged for what a session tells from number `from` on. Each account's meter knows its own numbers alone: what
+ * comes again counts where it counted first, though a deployment was made or removed in between.
+ */
+async function decide(env: Env, source: string, from: number, wished: (Charged | null)[]): Promise<(Charged | null)[]> {
+  return callObject(async () => {
+    const stub: unknown = objectNamed(env.METER, OVERHEAD_ACCOUNT);
+    return (stub as RemoteMeter).decide(source, from, wished);
+  });
+}
+
 function keyOf({ model, version }: Pick<IntervalReport, "model" | "version">): string {
   return `${model ?? ""} ${version ?? ""}`;
 }
 
 /** A meter as its callers see it; the platform's own stub type walks through every type of the signatures. */
-type RemoteMeter = { take(account: string, batch: Batch): Promise<void> };
+type RemoteMeter = {
+  take(account: string, batch: Batch): Promise<void>;
+  decide(source: string, first: number, wished: (Charged | null)[]): Promise<(Charged | null)[]>;
+};

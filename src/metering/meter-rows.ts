@@ -40,6 +40,10 @@ const tables = [
   "CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
 ];
 
+/** Of each pool session: who is charged for what it told last, one for each number from `first` on. */
+const decidedTable =
+  "CREATE TABLE IF NOT EXISTS decided (name TEXT PRIMARY KEY, first INTEGER NOT NULL, charged TEXT NOT NULL, seen_at INTEGER NOT NULL) WITHOUT ROWID";
+
 export const meterSchema: Schema = {
   name: "usage meter",
   steps: [
@@ -48,6 +52,7 @@ export const meterSchema: Schema = {
         for (const table of tables) sql(table);
       },
     },
+    { isAdded: true, up: (sql) => sql(decidedTable) },
   ],
 };
 
@@ -147,11 +152,11 @@ export function createMeterRows(sql: Sql) {
   }
 
   /** Of the sessions that a pool token has named; a session that is forgotten can only count twice for that token. */
-  function forgetOldest(source: string): void {
+  function forgetOldest(source: string, table: "session" | "decided" = "session"): void {
     const token = source.split(" ", 2).join(" ");
     sql(
-      `DELETE FROM session WHERE name IN
-         (SELECT name FROM session WHERE name >= ? AND name < ? ORDER BY seen_at DESC, name LIMIT -1 OFFSET ${MAX_SESSIONS})`,
+      `DELETE FROM ${table} WHERE name IN
+         (SELECT name FROM ${table} WHERE name >= ? AND name < ? ORDER BY seen_at DESC, name LIMIT -1 OFFSET ${MAX_SESSIONS})`,
       `${token} `,
       `${token}!`,
     );
@@ -197,6 +202,20 @@ export function createMeterRows(sql: Sql) {
       }
     },
 
+    /**
+     * Who is charged for what a session tells from number `first` on: as was decided when it told that first. A session
+     * tells the same again until it is taken, so that its last decision is enough.
+     */
+    decide<Charge>(source: string, first: number, wished: readonly Charge[], now: number): Charge[] {
+      const [row] = sql("SELECT first, charged FROM decided WHERE name = ?", source);
+      const known = row?.["first"] === first ? (JSON.parse(String(row["charged"])) as Charge[]) : [];
+      const charged = [...known.slice(0, wished.length), ...wished.slice(known.length)];
+      if (known.length >= wished.length) return charged;
+      sql("INSERT OR REPLACE INTO decided VALUES (?, ?, ?, ?)", source, first, JSON.stringify(charged), now);
+      if (row === undefined) forgetOldest(source, "decided");
+      return charged;
+    },
+
     /** The first rows from `n` on whose records have `maxChars` together at most, one at least. */
     raw(from: number, maxChars: number): RawRow[] {
       const rows: RawRow[] = [];
@@ -236,24 +255,28 @@ export function createMeterRows(sql: Sql) {
         );
         isMore ||= gone.length >= SWEPT_ROWS;
       }
-      const gone = sql(
-        "DELETE FROM session WHERE name IN (SELECT name FROM session WHERE seen_at < ? LIMIT ?) RETURNING 1",
-        now - SESSION_KEPT_MS,
-        SWEPT_ROWS,
-      );
+      for (const table of ["session", "decided"] as const) {
+        const gone = sql(
+          `DELETE FROM ${table} WHERE name IN (SELECT name FROM ${table} WHERE seen_at < ? LIMIT ?) RETURNING 1`,
+          now - SESSION_KEPT_MS,
+          SWEPT_ROWS,
+        );
+        isMore ||= gone.length >= SWEPT_ROWS;
+      }
       // Machines have a token each.
       const tokens = sql(
         `DELETE FROM note WHERE name IN (SELECT name FROM note WHERE name >= ? AND name < ?
            AND CAST(value AS INTEGER) < ? LIMIT ?) RETURNING 1`,
         ...[DEVICE_TIME, `${DEVICE_TIME.trimEnd()}!`, now - SESSION_KEPT_MS, SWEPT_ROWS],
       );
-      return isMore || gone.length >= SWEPT_ROWS || tokens.length >= SWEPT_ROWS;
+      return isMore || tokens.length >= SWEPT_ROWS;
     },
 
     hasRaw: (): boolean => sql("SELECT 1 FROM raw LIMIT 1").length > 0,
 
-    /** Whether nothing is left that sums or records tell of. */
-    isEmpty: (): boolean => sql("SELECT 1 FROM sums LIMIT 1").length + sql("SELECT 1 FROM raw LIMIT 1").length === 0,
+    /** Whether nothing is left that sums or records tell of, or that was decided. */
+    isEmpty: (): boolean =>
+      ["sums", "raw", "decided"].every((table) => sql(`SELECT 1 FROM ${table} LIMIT 1`).length === 0),
   };
 }
 

@@ -298,3 +298,33 @@ it("forgets what tokens may still have had that tell no more, as those of machin
   rows.sweep(NOON + 46 * DAY_MS);
   expect(names()).toEqual(["account", `${DEVICE_TIME}there`]);
 });
+
+it("keeps who was charged for what a session told last, as decided first, and forgets it with the session", () => {
+  const { sql, rows } = open();
+  expect(rows.isEmpty()).toBe(true);
+  expect(rows.decide("pool t one", 0, ["a", null], NOON)).toEqual(["a", null]);
+  expect(rows.decide("pool t one", 0, [null, "b", "b"], NOON)).toEqual(["a", null, "b"]);
+  expect(rows.decide("pool t two", 0, ["b"], NOON)).toEqual(["b"]);
+  expect(rows.decide("pool t one", 3, ["c"], NOON + 1)).toEqual(["c"]);
+  expect([rows.decide("pool t one", 3, [null], NOON), rows.isEmpty()]).toEqual([["c"], false]);
+  const count = (): unknown => sql("SELECT count(*) AS many FROM decided")[0]?.["many"];
+  for (let n = 0; n < MAX_SESSIONS; n += 1) rows.decide(`pool t made-up-${n}`, 0, [null], NOON + 2);
+  expect(rows.decide("pool other one", 0, ["a"], NOON)).toEqual(["a"]);
+  expect(count()).toBe(MAX_SESSIONS + 1);
+  expect(rows.sweep(NOON + 46 * DAY_MS)).toBe(true);
+  while (rows.sweep(NOON + 46 * DAY_MS));
+  expect(rows.isEmpty()).toBe(true);
+});
+
+it("is stored so that the release before, which decided nothing, can go on with it", () => {
+  const sql = memorySql();
+  const before = { ...meterSchema, steps: [meterSchema.steps[0]] as const };
+  openSchema(sql, before);
+  const rows = createMeterRows(sql);
+  takeBatches(rows, [{ source: "shard-1", records: [{ n: 1, record: attempt("p1") }] }], NOON);
+  openSchema(sql, meterSchema);
+  expect(rows.decide("pool t one", 0, ["a"], NOON)).toEqual(["a"]);
+  openSchema(sql, before);
+  takeBatches(rows, [{ source: "shard-1", records: [{ n: 2, record: attempt("p2") }] }], NOON);
+  expect(linesOf(rows).map(({ id }) => id)).toEqual(["p1", "p2"]);
+});

@@ -10,6 +10,7 @@ import { readPublishSettings } from "../log/publish-settings.ts";
 import { isEmpty, openSchema } from "../object-schema.ts";
 import { callObject, objectNamed } from "../object-calls.ts";
 import { createObjectTimers } from "../object-timers.ts";
+import type { Charged } from "../registry/charged-deployment.ts";
 import { objectSql } from "../shard/object-sql.ts";
 import type { Sql } from "../shard/sql.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
@@ -98,6 +99,26 @@ export class UsageMeter extends DurableObject<Env> {
       throw error;
     }
     this.#arm(now + SWEEP_MS);
+  }
+
+  /**
+   * Of the object of what is charged to nobody: who is charged for what a pool session tells from number `first` on.
+   * Answers what it was asked for when the session told that first, however often it tells it.
+   */
+  decide(source: string, first: number, wished: readonly (Charged | null)[]): (Charged | null)[] {
+    const now = Date.now();
+    try {
+      const charged = this.ctx.storage.transactionSync(() => {
+        if (!this.#isOpen) openSchema(this.#sql, meterSchema);
+        this.#isOpen = true;
+        return this.#rows.decide(source, first, wished, now);
+      });
+      this.#arm(now + SWEEP_MS);
+      return charged;
+    } catch (error) {
+      this.#isOpen = !isEmpty(this.#sql);
+      throw error;
+    }
   }
 
   usage(request: UsageRequest): UsagePage {

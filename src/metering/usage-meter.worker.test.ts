@@ -104,6 +104,16 @@ it("loses no stored record where its rows are put back from a backup and get oth
   expect((await rawOf(account)).toSorted()).toEqual(["p1.1", "p1.1", "p2.1", "p3.1"]);
 });
 
+it("keeps what was decided first, over restarts and alarms, though nothing else is stored", async () => {
+  const [a, b] = [{ accountId: "a", deployment: "a/d" } as const, { accountId: "b", deployment: "b/d" } as const];
+  const decide = (wished: (typeof a | typeof b | null)[]) =>
+    meterOf("meter-decides").decide("pool t session", 0, wished);
+  expect(await decide([a, null])).toEqual([a, null]);
+  await restart("meter-decides");
+  expect(await runDurableObjectAlarm(meterOf("meter-decides"))).toBe(true);
+  expect(await decide([null, b])).toEqual([a, null]);
+});
+
 it("answers an account that used nothing, and makes no tables for it", async () => {
   expect(await meterOf("meter-idle").usage(request())).toEqual({ groups: [], next: null });
   const tables = await runInDurableObject(meterOf("meter-idle"), (_, { storage }) =>

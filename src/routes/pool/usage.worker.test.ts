@@ -149,3 +149,30 @@ it("charges who deployed the version first, where the operator wants it so", asy
   const booted = { model: "", phase: "boot", deployment: "idle-owner/idle", us: 5 };
   await expect.poll(() => had(id)).toEqual(expect.arrayContaining([booted]));
 });
+
+it("counts what comes again where it counted first, though its deployment was made or removed in between", async () => {
+  await offer({ name: "twice", version: VERSION });
+  const owner = await newKey("twice-owner");
+  const id = (await findAccount(testEnv.DB, "twice-owner"))?.id ?? "";
+  const report = { ...interval, model: "acme/twice", instance: "acme/twice#0" };
+  const told = (from: number, gpuUs: number) =>
+    takeIntervals(
+      { ...testEnv, CHARGE_INSTANCES: "owner" },
+      { session: "session-twice", from, intervals: [{ ...report, gpuUs }] },
+      { poolTokenId: "t", lanes: ["default"] },
+      Date.now(),
+    );
+  const hadBy = async (account: string) =>
+    (await had(account)).filter((line) => (line as { model: string }).model === "acme/twice");
+  await told(0, 3);
+  const body = { name: "twice", model: "acme/twice", version: VERSION, hardware: "cpu" };
+  const bounds = { min_instances: 0, max_instances: 1 };
+  expect((await callJson("/v1/deployments", { key: owner, body: { ...body, ...bounds } })).status).toBe(201);
+  await told(0, 3);
+  await told(1, 5);
+  await testEnv.DB.prepare("DELETE FROM deployments WHERE account_id = ?").bind(id).run();
+  await told(1, 5);
+  const idle = { model: "acme/twice", phase: "idle" };
+  expect(await hadBy("overhead")).toEqual([{ ...idle, deployment: "", us: 3 }]);
+  expect(await hadBy(id)).toEqual([{ ...idle, deployment: "twice-owner/twice", us: 5 }]);
+});
