@@ -1,6 +1,8 @@
 /** What an edge keeps of pushed models, served as it serves it to pools, with faults as a test wants them. */
 import { createHash } from "node:crypto";
+import { createServer } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
 import { bundleBytes, bundleVersion, CHUNK_BYTES } from "../src/contract/bundle.ts";
 import type { Bundle } from "../src/contract/bundle.ts";
 import { ManifestSchema, modelPath } from "../src/contract/manifest.ts";
@@ -63,6 +65,17 @@ export class PushedFiles {
     const size = { bytes: bundleBytes(bundle), files: bundle.files.length };
     this.models = [...this.models, { manifest, bundle: size, isLive, isPending, pushedAt: this.models.length }];
     return manifest;
+  }
+
+  /** Serves it on a port of its own. */
+  async listen(): Promise<{ url: URL; close(): void }> {
+    const server = createServer((request, reply) => void this.handle(request, Buffer.alloc(0), reply));
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const close = () => {
+      server.closeAllConnections();
+      server.close();
+    };
+    return { url: new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}`), close };
   }
 
   /** Whether the request was for this; then it is answered. */

@@ -1,5 +1,3 @@
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { mkdtempSync, rmSync } from "node:fs";
 import { readFile, stat, utimes, writeFile, chmod, link, mkdir, readdir } from "node:fs/promises";
 import { randomBytes } from "node:crypto";
@@ -26,12 +24,10 @@ let [http, close]: [HttpClient | null, () => void] = [null, () => {}];
 beforeEach(async () => {
   pushed = new PushedFiles();
   root = mkdtempSync(join(tmpdir(), "edgeplane-contents-"));
-  const server = createServer((request, reply) => void pushed.handle(request, Buffer.alloc(0), reply));
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  http = createHttpClient(new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}`), {});
+  const server = await pushed.listen();
+  http = createHttpClient(server.url, {});
   close = () => {
     http?.close();
-    server.closeAllConnections();
     server.close();
     rmSync(root, { recursive: true, force: true });
   };

@@ -1,6 +1,4 @@
 /** A disk that is smaller than the budget: what nobody uses makes room on it, too. */
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { link, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -21,12 +19,10 @@ let [http, close]: [HttpClient | null, () => void] = [null, () => {}];
 
 beforeEach(async () => {
   pushed = new PushedFiles();
-  const server = createServer((request, reply) => void pushed.handle(request, Buffer.alloc(0), reply));
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  http = createHttpClient(new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}`), {});
+  const server = await pushed.listen();
+  http = createHttpClient(server.url, {});
   close = () => {
     http?.close();
-    server.closeAllConnections();
     server.close();
   };
 });

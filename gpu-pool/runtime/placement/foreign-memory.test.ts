@@ -44,67 +44,56 @@ const turn = async (): Promise<void> => {
   for (let n = 0; n < 20; n += 1) await Promise.resolve();
 };
 
-for (const pinned of [true, false])
-  test(`what another program took of a card for a while is free again once it ended (pinned: ${pinned})`, async () => {
-    let others = 0;
-    let ours = 0;
-    const placer = new HostPlacer({
-      clock: noTimers,
-      devices: () => [{ id: "0", kind: "cuda", memoryBytes: 24 * GIB, problem: null, usedBytes: others + ours }],
-      look: async () => placer.looked(),
-      onBlocked() {},
-    });
-    let wantsSecond = 0;
-    const first = modelOf("first", 4 * GIB, pinned, () => 1);
-    const second = modelOf("second", 10 * GIB, false, () => wantsSecond);
-    placer.looked();
-    placer.add(first);
-    placer.add(second);
-    await turn();
-    expect(first.instances[0]?.placement).toBe("idle");
-    ours = 4 * GIB;
-    placer.looked();
-    await turn();
-    // Another pool's model comes, is seen, and ends.
-    others = 18 * GIB;
-    placer.looked();
-    await turn();
-    others = 0;
-    placer.looked();
-    await turn();
-    nowMs += 1_800_000;
-    placer.looked();
-    await turn();
-    expect(placer.refusal(second)).toBe(null);
-    wantsSecond = 1;
-    placer.changed();
-    await turn();
-    expect([first.instances[0]?.retired, second.instances[0]?.placement]).toEqual([0, "idle"]);
-  });
-
-test("what another program had of a card before the pool's first process came is free again once it ended", async () => {
-  let others = 18 * GIB;
-  let ours = 0;
+/** A card of 24 GiB, of which others have some, and two models of 4 and of 10 GiB; the first is on it. */
+async function hostWith(card: { others: number; ours: number }, pinned: boolean) {
+  const wants = { second: 0 };
   const placer = new HostPlacer({
     clock: noTimers,
-    devices: () => [{ id: "0", kind: "cuda", memoryBytes: 24 * GIB, problem: null, usedBytes: others + ours }],
+    devices: () => [
+      { id: "0", kind: "cuda", memoryBytes: 24 * GIB, problem: null, usedBytes: card.others + card.ours },
+    ],
     look: async () => placer.looked(),
     onBlocked() {},
   });
-  let wantsSecond = 0;
-  const first = modelOf("first", 4 * GIB, false, () => 1);
-  const second = modelOf("second", 10 * GIB, false, () => wantsSecond);
+  const first = modelOf("first", 4 * GIB, pinned, () => 1);
+  const second = modelOf("second", 10 * GIB, false, () => wants.second);
+  const look = async (): Promise<void> => {
+    placer.looked();
+    await turn();
+  };
   placer.looked();
   placer.add(first);
   placer.add(second);
   await turn();
   expect(first.instances[0]?.placement).toBe("idle");
-  [ours, others] = [4 * GIB, 0];
-  for (let looks = 0; looks < 3; looks += 1) {
-    placer.looked();
-    await turn();
-  }
-  wantsSecond = 1;
+  return { placer, wants, first, second, look };
+}
+
+test.each([true, false])("another program's for a while is free once it ended (pinned: %s)", async (pinned) => {
+  const card = { others: 0, ours: 0 };
+  const { placer, wants, first, second, look } = await hostWith(card, pinned);
+  card.ours = 4 * GIB;
+  await look();
+  // Another pool's model comes, is seen, and ends.
+  card.others = 18 * GIB;
+  await look();
+  card.others = 0;
+  await look();
+  nowMs += 1_800_000;
+  await look();
+  expect(placer.refusal(second)).toBe(null);
+  wants.second = 1;
+  placer.changed();
+  await turn();
+  expect([first.instances[0]?.retired, second.instances[0]?.placement]).toEqual([0, "idle"]);
+});
+
+test("another program's from before the pool's first process is free once it ended", async () => {
+  const card = { others: 18 * GIB, ours: 0 };
+  const { placer, wants, second, look } = await hostWith(card, false);
+  [card.ours, card.others] = [4 * GIB, 0];
+  for (let looks = 0; looks < 3; looks += 1) await look();
+  wants.second = 1;
   placer.changed();
   await turn();
   expect(second.instances[0]?.placement).toBe("idle");
