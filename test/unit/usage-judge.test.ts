@@ -59,7 +59,7 @@ test.each<Wrong>([
 const MS = 1000;
 const run = (keys: string[], from: number, to: number | null, pool = "one"): HeldRun => {
   const [beganUs, endedUs] = [from * MS, to === null ? null : to * MS];
-  return { process: 1, pool, device: "cpu", keys, beganUs, endedUs };
+  return { process: 1, pool, device: "cpu", keys, beganUs, aliveUs: beganUs, endedUs };
 };
 /** Of the prediction that is named as its key is, which had the device for so long. */
 const took = (prediction: string, ms: number, over: Partial<AttemptRecord> = {}) =>
@@ -79,6 +79,13 @@ test("shares of a device are as long as models held it together, and a little lo
   const hosts = [run(["a"], 0, 300), run(["b"], 0, 300, "other")];
   expect(judgedDevices(hosts, [took("a", 150), took("b", 150)])).toMatch(/too little/);
   expect(judgedDevices(hosts, [took("a", 305), took("b", 305)])).toBe("");
+});
+
+test("a run that was killed had its device until it was last alive", () => {
+  const killed = { ...run(["a"], 0, null), aliveUs: 2300 * MS };
+  expect(judgedDevices([killed], [took("a", 2900)])).toBe("");
+  expect(judgedDevices([killed], [took("a", 4200)])).toMatch(/too much/);
+  expect(judgedDevices([killed], [took("a", 2200)])).toMatch(/too little/);
 });
 
 test("what a pool that died did not tell is left out, and what it told before is not", () => {

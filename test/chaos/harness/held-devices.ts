@@ -10,13 +10,14 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { AttemptRecord, MeterRecord } from "../../../src/metering/record.ts";
 
-/** A model's run of these keys, in microseconds; one that was not ended was killed. */
+/** A model's run of these keys, in microseconds; one that was not ended was killed, and was alive until `aliveUs`. */
 export type HeldRun = {
   process: number;
   pool: string;
   device: string;
   keys: string[];
   beganUs: number;
+  aliveUs: number;
   endedUs: number | null;
 };
 type Span = readonly [from: number, to: number];
@@ -57,13 +58,16 @@ export function readHeldRuns(path: string): HeldRun[] {
     const id = `${process} ${number}`;
     if (what === "begin") {
       const name = device.replaceAll("_", " ");
-      const run = { process: Number(process), pool, device: name, keys: keys.split(","), beganUs: us, endedUs: null };
+      const times = { beganUs: us, aliveUs: us, endedUs: null };
+      const run = { process: Number(process), pool, device: name, keys: keys.split(","), ...times };
       open.set(id, run);
       runs.push(run);
-    } else if (what === "end") {
-      const run = open.get(id);
-      if (run !== undefined) run.endedUs = us;
+      continue;
     }
+    const run = open.get(id);
+    if (run === undefined) continue;
+    if (what === "alive") run.aliveUs = us;
+    if (what === "end") run.endedUs = us;
   }
   return runs;
 }
@@ -121,7 +125,7 @@ export function lineOfDevice({ device, toldUs, leastUs, mostUs, runs, dead }: Me
 /** For how long a pool's device was held of which all is told: where anything is not, until a moment before that. */
 function leastUs(life: readonly HeldRun[], untold: ReadonlySet<string>, idOf: ReadonlyMap<string, string>): number {
   const isUntold = ({ keys }: HeldRun) => keys.some((key) => untold.has(idOf.get(key) ?? ""));
-  const last = Math.max(...life.map((run) => run.endedUs ?? run.beganUs));
+  const last = Math.max(...life.map((run) => spanOf(run)[1]));
   const first = Math.min(last, ...life.filter(isUntold).map(({ beganUs }) => beganUs));
   const until = untold.size === 0 ? Infinity : first - UNTOLD_US;
   return unionUs(life.map(spanOf).map(([from, to]) => [Math.min(from, until), Math.min(to, until)]));
@@ -137,8 +141,8 @@ function unionUs(spans: readonly Span[]): number {
   return us;
 }
 
-function spanOf({ beganUs, endedUs }: HeldRun): Span {
-  return [beganUs, endedUs ?? beganUs];
+function spanOf({ beganUs, aliveUs, endedUs }: HeldRun): Span {
+  return [beganUs, endedUs ?? aliveUs];
 }
 
 function isAttempt(record: MeterRecord): record is AttemptRecord {
