@@ -1,7 +1,7 @@
 /** Bad input meets the edge first: a 4xx that says what is wrong and where, before anything is spent. */
 import { randomBytes } from "node:crypto";
 import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
-import { expect, inject, test } from "vitest";
+import { beforeAll, expect, inject, test, vi } from "vitest";
 import * as z from "zod";
 
 const { url, apiKey } = inject("stack");
@@ -15,6 +15,16 @@ const headers = { authorization: `Bearer ${apiKey}`, "content-type": "applicatio
 
 const post = (model: string, body: string): Promise<Response> =>
   fetch(`${url}/v1/models/local/${model}/predictions`, { method: "POST", headers, body });
+
+/** Runs it once, and waits until the edge knows what its inputs are: only its process tells that. */
+async function setUp(model: string): Promise<void> {
+  expect((await post(model, JSON.stringify({ input: { text: "warm" } }))).status).toBe(201);
+  const read = async () => (await fetch(`${url}/v1/models/local/${model}`, { headers })).text();
+  await vi.waitUntil(async () => (await read()).includes('"schema_known":true'), { timeout: 60_000, interval: 100 });
+}
+beforeAll(async () => {
+  await Promise.all(["hello-world", "stream-words"].map(setUp));
+});
 
 /** The answer is a problem, and no prediction. */
 async function refused(model: string, body: string) {
@@ -34,8 +44,6 @@ test.each([
   ["stream-words", { text: "a", delay_ms: "soon" }, "input.delay_ms"],
   ["stream-words", { text: "a", delay_ms: -1 }, "input.delay_ms"],
 ])("%s with %j is refused, and the field is named", async (model, input, field) => {
-  const warm = await post(model, JSON.stringify({ input: { text: "warm" } }));
-  expect(warm.status).toBe(201);
   const problem = await refused(model, JSON.stringify({ input }));
   expect(problem).toMatchObject({ status: 422, code: "invalid_input" });
   expect(problem.detail).toContain(field);

@@ -68,7 +68,8 @@ it("gives a pool the oldest that it has room for, granted, and counts the starts
   expect(grants[0]?.input).toEqual({ text: "t0" });
   const job = JobSchema.parse(JSON.parse(first[0]?.value ?? ""));
   expect(job).toMatchObject({ id: ids[0], lane: "polled", model: "acme/polled" });
-  expect(JSON.stringify(job)).not.toContain("t0");
+  // Ids are random, and may have these two letters.
+  expect(JSON.stringify(job)).not.toContain('"t0"');
   const rest = (await poll(pool, "polled", [["acme/polled", VERSION, 3, 0]])).body as unknown as Record_[];
   expect(rest.map((record) => record.key)).toEqual(ids.slice(3));
   await expect.poll(async () => (await testEnv.LANE.getByName("polled").stats()).waiting.normal).toBe(0);
