@@ -16,11 +16,11 @@ const headers = { authorization: `Bearer ${apiKey}`, "content-type": "applicatio
 const post = (model: string, body: string): Promise<Response> =>
   fetch(`${url}/v1/models/local/${model}/predictions`, { method: "POST", headers, body });
 
-/** Runs it once, and waits until the edge knows what its inputs are: only its process tells that. */
+/** Runs it, and waits until the edge knows what its inputs are: only its process tells that. */
 async function setUp(model: string): Promise<void> {
   expect((await post(model, JSON.stringify({ input: { text: "warm" } }))).status).toBe(201);
-  const read = async () => (await fetch(`${url}/v1/models/local/${model}`, { headers })).text();
-  await vi.waitUntil(async () => (await read()).includes('"schema_known":true'), { timeout: 60_000, interval: 100 });
+  const isRefused = async () => (await post(model, JSON.stringify({ input: {} }))).status === 422;
+  await vi.waitUntil(isRefused, { timeout: 60_000, interval: 100 });
 }
 beforeAll(async () => {
   await Promise.all(["hello-world", "stream-words"].map(setUp));
