@@ -115,7 +115,8 @@ export function refuseSharedAccounts(
     const other = names.get(account);
     if (other !== undefined)
       throw new ConfigurationError(
-        `${other} and ${name} rent at one account and would return each other's machines: give one of them a prefix of its own`,
+        `${other} and ${name} rent at one account and would return each other's machines: ` +
+          "give one of them a prefix of its own",
       );
     names.set(account, name);
   }

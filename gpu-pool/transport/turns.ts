@@ -1,3 +1,4 @@
+/** Lets a piece of work begin: in its caller's own place, or in one that all share. */
 type Go = (isOwn: boolean) => void;
 
 /**
@@ -5,7 +6,7 @@ type Go = (isOwn: boolean) => void;
  * together have at most `limit`, in the order in which they came. So nobody waits for the end of another's many.
  */
 export function createTurns(limit: number): () => <T>(work: () => Promise<T>) => Promise<T> {
-  /** Of those that wait, whose turn it is: of who waits no more, too. */
+  /** The queue of the caller of each waiting piece, in order of arrival; a queue may have been emptied since. */
   const turns: Go[][] = [];
   let shared = 0;
 

@@ -41,8 +41,9 @@ const tables = [
 ];
 
 /** Of each pool session: who is charged for what it told last, one for each number from `first` on. */
-const decidedTable =
-  "CREATE TABLE IF NOT EXISTS decided (name TEXT PRIMARY KEY, first INTEGER NOT NULL, charged TEXT NOT NULL, seen_at INTEGER NOT NULL) WITHOUT ROWID";
+const decidedTable = `CREATE TABLE IF NOT EXISTS decided (
+  name TEXT PRIMARY KEY, first INTEGER NOT NULL, charged TEXT NOT NULL, seen_at INTEGER NOT NULL
+) WITHOUT ROWID`;
 
 export const meterSchema: Schema = {
   name: "usage meter",
@@ -156,7 +157,8 @@ export function createMeterRows(sql: Sql) {
     const token = source.split(" ", 2).join(" ");
     sql(
       `DELETE FROM ${table} WHERE name IN
-         (SELECT name FROM ${table} WHERE name >= ? AND name < ? ORDER BY seen_at DESC, name LIMIT -1 OFFSET ${MAX_SESSIONS})`,
+         (SELECT name FROM ${table} WHERE name >= ? AND name < ?
+            ORDER BY seen_at DESC, name LIMIT -1 OFFSET ${MAX_SESSIONS})`,
       `${token} `,
       `${token}!`,
     );
