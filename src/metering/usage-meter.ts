@@ -56,7 +56,7 @@ export class UsageMeter extends DurableObject<Env> {
   #alarmAt: number | null = null;
   /** When what waits is to be stored as an object; null: what waits is from before this start. */
   #storeAt: number | null = null;
-  #isLeaving = false;
+  #publishing: Promise<void> | null = null;
   /** Alarms in a row that failed. */
   #failures = 0;
 
@@ -172,19 +172,20 @@ export class UsageMeter extends DurableObject<Env> {
     const now = Date.now();
     this.#storeAt ??= now + STORE_EVERY_MS;
     this.#arm(this.#publishes ? now + WATCH_MS : this.#storeAt);
-    if (this.#publishes)
+    if (this.#publishes && this.#publishing === null)
       void this.#publish().catch((error: unknown) => log.warn("usage_not_published", { reason: reasonOf(error) }));
   }
 
-  /** Publishes all that waits; one at a time. */
-  async #publish(): Promise<void> {
-    if (this.#isLeaving) return;
-    this.#isLeaving = true;
-    try {
-      while (this.#publishes && (await publishUsage(this.env, this.#rows)));
-    } finally {
-      this.#isLeaving = false;
-    }
+  /** Publishes all that waits, one call at a time: a caller that comes meanwhile learns how that one ended. */
+  #publish(): Promise<void> {
+    this.#publishing ??= this.#publishAll().finally(() => {
+      this.#publishing = null;
+    });
+    return this.#publishing;
+  }
+
+  async #publishAll(): Promise<void> {
+    while (this.#publishes && (await publishUsage(this.env, this.#rows)));
   }
 
   async #leave(): Promise<void> {

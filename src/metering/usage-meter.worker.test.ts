@@ -1,12 +1,19 @@
 import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
-import { expect, it } from "vitest";
+import { env } from "cloudflare:workers";
+import { expect, it, vi } from "vitest";
 import { testEnv } from "../../test/worker/edge-harness.ts";
+import type { Env } from "../env.ts";
+import { noteLogSetting } from "../log/current-log.ts";
 import { DAY_MS, hourOf } from "./calendar.ts";
 import { expectedPricing } from "./expected.ts";
 import { rawPrefix } from "./raw-objects.ts";
 import type { AttemptRecord, MeterRecord } from "./record.ts";
+import type { UsageMeter } from "./usage-meter.ts";
 import type { UsageRequest } from "./usage-query.ts";
 
+const edge = env as Env;
+/** Far less than the time until records are stored as an object. */
+const SOON_MS = 30_000;
 /** One time for all records: no hour begins between two of them. */
 const NOW = Date.now();
 
@@ -157,6 +164,37 @@ it("looks again in seconds while the bucket is away, and stores all once it is b
   expect(await rawOf(account)).toEqual([]);
   await runDurableObjectAlarm(meterOf(account));
   expect(await rawOf(account)).toEqual(["p1.1"]);
+});
+
+it("looks again in seconds where its alarm came while records were being published, which then failed", async () => {
+  const account = "meter-slow-log";
+  noteLogSetting(edge, {
+    ...{ epoch: 1, since: 1 },
+    choice: {
+      ...{ driver: "upstash", url: "https://kafka.test/kafka" },
+      ...{ producer: { username: "edge", password: "very-secret" }, pool: null },
+    },
+  });
+  const first = Promise.withResolvers<Response>();
+  const published: string[] = [];
+  const fetched = vi.spyOn(globalThis, "fetch").mockImplementation(async (_, init) => {
+    if (fetched.mock.calls.length === 1) return first.promise;
+    const records = JSON.parse(String(init?.body)) as { topic: string; key: string }[];
+    published.push(...records.map(({ topic, key }) => `${topic} ${key}`));
+    return Response.json(records.map(({ topic }, offset) => ({ topic, partition: 0, offset, timestamp: 1 })));
+  });
+  await runInDurableObject(meterOf(account), async (instance, state) => {
+    const meter = new (instance.constructor as typeof UsageMeter)(state, { ...edge, PUBLISH_TOPICS: "usage" });
+    await meter.take(account, batch("shard-1", 1, [attempt(account, 1)]));
+    await vi.waitFor(() => expect(fetched).toHaveBeenCalledTimes(1));
+    const alarm = meter.alarm();
+    first.reject(new Error("the log is away"));
+    await alarm;
+    expect(await state.storage.getAlarm()).toBeLessThan(Date.now() + SOON_MS);
+    await meter.alarm();
+    expect(published).toEqual(["usage p1.1"]);
+  });
+  vi.restoreAllMocks();
 });
 
 it("tells what to expect of a run: the devices and the units of the account's own", async () => {
