@@ -1,10 +1,24 @@
 /** Models of the pool's tests of GPUs, whose cards are numbers (fake-gpus.ts). */
 import type { ModelFiles } from "./pool-process.ts";
 
-/** Takes so many MiB of each of its cards when it is set up, and says on which it is. */
-const allocating = (mebibytes: number): string => `
+/** What a process holds of a card; renamed into place, so that no other process reads a file that is still empty. */
+const HOLDS = `
 import os
 
+
+def held(folder: str, pids: "list[str]") -> int:
+    return sum(int(open(os.path.join(folder, pid)).read()) for pid in pids)
+
+
+def hold(folder: str, mebibytes: int) -> None:
+    coming = os.path.join(folder, ".{}".format(os.getpid()))
+    with open(coming, "w") as own:
+        own.write(str(mebibytes))
+    os.replace(coming, os.path.join(folder, str(os.getpid())))
+`;
+
+/** Takes so many MiB of each of its cards when it is set up, and says on which it is. */
+const allocating = (mebibytes: number): string => `${HOLDS}
 from cog import BaseRunner
 
 
@@ -18,11 +32,10 @@ class Runner(BaseRunner):
             self.take(os.path.join(os.environ["FAKE_CARDS"], card))
 
     def take(self, folder: str) -> None:
-        held = sum(int(open(os.path.join(folder, pid)).read()) for pid in os.listdir(folder) if lives(pid))
-        if held + ${mebibytes} > int(open(folder + ".size").read()):
+        all = [pid for pid in os.listdir(folder) if lives(pid)]
+        if held(folder, all) + ${mebibytes} > int(open(folder + ".size").read()):
             raise RuntimeError("CUDA out of memory. Tried to allocate ${mebibytes} MiB")
-        with open(os.path.join(folder, str(os.getpid())), "w") as own:
-            own.write("${mebibytes}")
+        hold(folder, ${mebibytes})
 
     def run(self) -> str:
         return os.environ["CUDA_VISIBLE_DEVICES"]
@@ -59,8 +72,7 @@ class Runner(BaseRunner):
  * Has a PyTorch of its own, and a card that it shares with others: a batch takes 100 MiB of it for each member, and
  * more than there is raises.
  */
-const BATCHES_ON_CARD = `
-import os
+const BATCHES_ON_CARD = `${HOLDS}
 import sys
 import types
 from typing import List
@@ -88,13 +100,12 @@ class Runner(BaseRunner):
         self.peak = self.now
 
     def take(self, mebibytes: int) -> None:
-        others = sum(int(open(os.path.join(self.folder, pid)).read()) for pid in os.listdir(self.folder) if pid != str(os.getpid()))
-        if others + mebibytes > int(open(self.folder + ".size").read()):
+        others = [pid for pid in os.listdir(self.folder) if pid.isdigit() and pid != str(os.getpid())]
+        if held(self.folder, others) + mebibytes > int(open(self.folder + ".size").read()):
             raise RuntimeError("CUDA out of memory. Tried to allocate {} MiB".format(mebibytes - self.now))
         self.now = mebibytes
         self.peak = max(self.peak, mebibytes)
-        with open(os.path.join(self.folder, str(os.getpid())), "w") as own:
-            own.write(str(mebibytes))
+        hold(self.folder, mebibytes)
 
     def run(self) -> int:
         return self.run_batch([None])[0]
