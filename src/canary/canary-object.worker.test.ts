@@ -57,6 +57,29 @@ it("ends the canary once the registry is back, by the report that is sent again"
   });
 });
 
+it.each([
+  ["moves on", "replaced", [0.01, 100]],
+  ["promotes", "replaced-last", [100]],
+] as const)("%s by no steps that its owner has replaced since", async (_what, name, percents) => {
+  const [base, version] = ["a".repeat(64), "b".repeat(64)];
+  const split = { pointer: `alias tester/${name}:stable`, model: { owner: "tester", name }, base, version };
+  const start = (percent: number, steps: Canary["steps"]) =>
+    startCanary(testEnv.DB, { ...split, stickyBy: "request", percent, steps });
+  const alias = testEnv.DB.prepare("INSERT INTO aliases VALUES ('tester', ?, 'stable', ?, 0, 0)");
+  await alias.bind(name, base).run();
+  const { id } = await start(
+    percents[0],
+    percents.map((percent) => ({ percent, bakeS: 0 })),
+  );
+  const one = { ended: 1, failed: 0, unstarted: 0 };
+  await testEnv.CANARY.getByName(id).report(id, { source: "shard", seq: 1, counts: { base: one, canary: one } });
+  await start(5, []);
+  await report(id, 2, 0);
+  expect(await readCanaryById(testEnv.DB, id)).toMatchObject({ percent: 5, step: 0, end: null });
+  const pointed = testEnv.DB.prepare("SELECT version FROM aliases WHERE owner = 'tester' AND name = ?");
+  expect(await pointed.bind(name).first("version")).toBe(base);
+});
+
 it("tells shards when the canary has ended, and keeps nothing of it", async () => {
   const canary = await begin("ended");
   const { id } = canary;

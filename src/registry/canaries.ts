@@ -147,29 +147,36 @@ export async function endCanary(db: D1Database, canary: Canary, end: CanaryEnd):
   return meta.changes > 0;
 }
 
-/** Moves a canary on to a step; false when it has ended, or was moved by somebody else. */
-export async function moveOn(db: D1Database, { id, pointer, step }: Canary, { percent }: Step): Promise<boolean> {
+/** Moves a canary on to a step; false when it has ended, was moved by somebody else, or has other steps by now. */
+export async function moveOn(
+  db: D1Database,
+  { id, pointer, step, stepAt }: Canary,
+  { percent }: Step,
+): Promise<boolean> {
   const { meta } = await db
     .prepare(
-      "UPDATE canaries SET percent = ?3, step = ?2 + 1, step_at = ?4 WHERE id = ?1 AND step = ?2 AND ended_at IS NULL",
+      "UPDATE canaries SET percent = ?3, step = ?2 + 1, step_at = ?4 WHERE id = ?1 AND step = ?2 AND step_at = ?5 AND ended_at IS NULL",
     )
-    .bind(id, step, percent, Date.now())
+    .bind(id, step, percent, Date.now(), stepAt)
     .run();
   known.delete(pointer);
   return meta.changes > 0;
 }
 
-/** Points the canary's name to its version, and ends it; false when it has ended, or its name points elsewhere. */
+/**
+ * Points the canary's name to its version, and ends it; false when it has ended, its name points elsewhere, or its
+ * steps are others by now.
+ */
 export async function promoteCanary(db: D1Database, canary: Canary, end: Omit<CanaryEnd, "outcome">): Promise<boolean> {
-  const { id, model, base, version, pointer } = canary;
+  const { id, model, base, version, pointer, stepAt } = canary;
   const { table, column, where, names } = placeOf(canary);
   const [moved] = await db.batch([
     db
       .prepare(
         `UPDATE ${table} SET ${column} = ?4, ${table === "deployments" ? "release = release + 1, released_at" : "updated_at"} = ?5
-         WHERE ${where} AND ${column} = ?6 AND EXISTS (SELECT 1 FROM canaries WHERE id = ?7 AND ended_at IS NULL)`,
+         WHERE ${where} AND ${column} = ?6 AND EXISTS (SELECT 1 FROM canaries WHERE id = ?7 AND step_at = ?8 AND ended_at IS NULL)`,
       )
-      .bind(...names, version, Date.now(), base, id),
+      .bind(...names, version, Date.now(), base, id, stepAt),
     db
       .prepare(
         `UPDATE canaries SET ended_at = ?5, outcome = 'promoted', reason = ?6, numbers = ?7
