@@ -31,6 +31,7 @@ const StoredSchema = z.object({
   looked: z.object({ failed: z.number(), unstarted: z.number() }),
   step: z.number(),
   stepFrom: z.number(),
+  stepAt: z.number().nullable().default(null),
 });
 
 export const canarySchema: Schema = {

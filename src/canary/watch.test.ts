@@ -87,3 +87,16 @@ it("takes a step once its time is over and ten predictions of it ended", () => {
   const half = { ...canary, steps: [{ percent: 50, bakeS: 0 }] };
   expect(watch.decide(half, 90_000)).toBeNull();
 });
+
+it("takes no step of steps that were set anew before ten predictions of it ended since", () => {
+  const watch = createWatch();
+  watch.add({ source: "one", seq: 1, counts: counts(50, 0, 50) });
+  expect(watch.decide(canary, 0)).toBeNull();
+  const steps = [10, 50].map((percent) => ({ percent, bakeS: 0 }));
+  const anew = { ...canary, steps, stepAt: 7 };
+  expect(watch.decide(anew, 7)).toBeNull();
+  watch.add({ source: "one", seq: 2, counts: counts(9, 0) });
+  expect(watch.decide(anew, 8)).toBeNull();
+  watch.add({ source: "one", seq: 3, counts: counts(1, 0) });
+  expect(watch.decide(anew, 9)).toEqual({ type: "step", to: steps[1] });
+});

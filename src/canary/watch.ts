@@ -21,11 +21,14 @@ const LEAST_EVERY_MS = 1000;
 const MOST_EVERY_MS = 10_000;
 const MS_A_SOURCE = 5;
 
-/** What an object keeps. `stepFrom`: how many of the canary's predictions had ended when the step began. */
-export type Kept = { counts: Counts; looked: Looked; step: number; stepFrom: number };
+/**
+ * What an object keeps. `stepFrom`: how many of the canary's predictions had ended when the step began; `stepAt`: when
+ * that was, null before it was looked at.
+ */
+export type Kept = { counts: Counts; looked: Looked; step: number; stepFrom: number; stepAt: number | null };
 
 export function newKept(): Kept {
-  return { counts: noCounts(), looked: { failed: 0, unstarted: 0 }, step: 0, stepFrom: 0 };
+  return { counts: noCounts(), looked: { failed: 0, unstarted: 0 }, step: 0, stepFrom: 0, stepAt: null };
 }
 
 export type Decision =
@@ -62,7 +65,10 @@ export function createWatch(kept: Kept = newKept()) {
       const finding = judge(kept.counts, kept.looked);
       if (finding !== null) return { type: "return", reason: reasonOf(canary, kept.counts, finding) };
       const { ended } = kept.counts.canary;
-      if (kept.step !== canary.step) Object.assign(kept, { step: canary.step, stepFrom: ended });
+      const { step, stepAt } = canary;
+      // Steps that were set anew begin with the first again.
+      if (kept.step !== step || (kept.stepAt ?? stepAt) !== stepAt) Object.assign(kept, { step, stepFrom: ended });
+      kept.stepAt = stepAt;
       const current = canary.steps[canary.step];
       if (current === undefined) return null;
       if (now < canary.stepAt + current.bakeS * 1000 || ended - kept.stepFrom < STEP_SAMPLES) return null;
