@@ -121,6 +121,11 @@ export async function findDeployment(db: D1Database, accountId: string, name: st
   return row === null ? null : remember(row);
 }
 
+/** The next look reads it anew: what follows from it is stored, and another isolate may have changed it. */
+export function forgetDeployment(accountId: string, name: string): void {
+  cached.delete(keyOf(accountId, name));
+}
+
 /** A page of the account's deployments, newest first, behind the deployment `after` (its id is its name). */
 export async function listDeployments(
   db: D1Database,

@@ -274,4 +274,22 @@ describe("a deployment's canary", () => {
     expect((await change({ canary: null })).body).toMatchObject({ canary: { outcome: "aborted" } });
     expect((await ask("served", {}, `${deployment}/predictions`)).version).toBe(TWO);
   });
+
+  it("is one against the version of now, whatever this isolate remembers of the deployment", async () => {
+    await make("moved-elsewhere");
+    const at = "/v1/deployments/trier/moved-elsewhere";
+    const bounds = { hardware: "cpu", min_instances: 0, max_instances: 1 };
+    const body = { name: "moved-elsewhere", model: "trier/moved-elsewhere", version: ONE, ...bounds };
+    await callJson("/v1/deployments", { key: owner, body });
+    // As another isolate does.
+    await testEnv.DB.prepare("UPDATE deployments SET version = ?, release = 2 WHERE name = 'moved-elsewhere'")
+      .bind(TWO)
+      .run();
+    const started = await callJson(at, {
+      method: "PATCH",
+      key: owner,
+      body: { canary: { version: ONE, percent: 100 } },
+    });
+    expect(started.body).toMatchObject({ current_release: { number: 2 }, canary: { base: TWO, version: ONE } });
+  });
 });

@@ -16,6 +16,7 @@ import {
   deleteDeployment,
   DeploymentChangeSchema,
   findDeployment,
+  forgetDeployment,
   listDeployments,
   NewDeploymentSchema,
   updateDeployment,
@@ -159,6 +160,7 @@ export function deploymentRoutes(shard: ShardPort): Hono<App> {
         errors: ["version_not_found", "version_deleted", "version_pending", "conflict"],
       },
       async (c, { path, body: { canary, ...change } }) => {
+        forgetDeployment(c.get("principal").accountId, path.name);
         const before = await deploymentOf(c, path);
         const { accountId, name, model } = before;
         const find = async (named: string): Promise<string> =>
