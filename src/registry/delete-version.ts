@@ -14,6 +14,7 @@ type Deletion = { id: string; ownerAccountId: string; isForced: boolean };
 type Holders = {
   visibility: string;
   shared: number;
+  /** "": another account's, whose names are nobody's to know. */
   deployment: string | null;
   aliases: string | null;
   canary: string | null;
@@ -86,7 +87,8 @@ async function holdersOf(
     .prepare(
       `SELECT m.visibility, m.latest_version = ?3 AS latest,
          EXISTS (SELECT 1 FROM runs WHERE owner = ?1 AND name = ?2 AND version = ?3 AND account_id <> ?4) AS shared,
-         (SELECT name FROM deployments WHERE model_owner = ?1 AND model_name = ?2 AND version = ?3 LIMIT 1) AS deployment,
+         (SELECT iif(account_id = ?4, name, '') FROM deployments WHERE model_owner = ?1 AND model_name = ?2 AND version = ?3
+            ORDER BY account_id <> ?4 LIMIT 1) AS deployment,
          (SELECT group_concat(alias, ', ') FROM (SELECT alias FROM aliases WHERE owner = ?1 AND name = ?2 AND version = ?3
             LIMIT ${NAMED_ALIASES})) AS aliases,
          (SELECT pointer FROM canaries c WHERE owner = ?1 AND name = ?2 AND version = ?3 AND ended_at IS NULL
@@ -108,6 +110,8 @@ function refusalOf(holders: Holders | null, isForced: boolean): string | null {
   if (holders.shared === 1) return "Another account has run this version.";
   if (isForced) return null;
   const remedy = "; move or end that first, or delete with `force=true`.";
+  if (holders.deployment === "")
+    return `A deployment of another account runs this version; delete with \`force=true\`.`;
   if (holders.deployment !== null) return `The deployment "${holders.deployment}" runs this version${remedy}`;
   if (holders.aliases !== null) return `An alias points to this version (${holders.aliases})${remedy}`;
   if (holders.canary !== null) return `A canary tries this version (${nameOf(holders.canary)})${remedy}`;

@@ -185,6 +185,19 @@ describe("deleting", () => {
   });
 });
 
+it("names no deployment of another account to who is refused to delete its version", async () => {
+  await offer({ owner: "owner", name: "deployed-by-another", version: VERSION });
+  const bounds = { hardware: "cpu", min_instances: 0, max_instances: 1 };
+  const deployment = { name: "their-secret", model: "owner/deployed-by-another", version: VERSION, ...bounds };
+  const another = await newKey("another-deployer");
+  expect((await callJson("/v1/deployments", { key: another, body: deployment })).status).toBe(201);
+  await callJson(path("deployed-by-another"), { method: "PATCH", key: owner, body: { visibility: "private" } });
+  const at = `${path("deployed-by-another")}/versions/${VERSION}`;
+  const refused = await callJson(at, { method: "DELETE", key: owner });
+  expect([refused.status, refused.body["code"]]).toEqual([409, "conflict"]);
+  expect(refused.body["detail"]).not.toContain("their-secret");
+});
+
 describe("a version that says much of itself", () => {
   it("is listed without its schema, and read with it", async () => {
     const input = { properties: { text: { type: "string", description: "x".repeat(100_000) } } };
