@@ -200,13 +200,22 @@ export function predictionRoutes(shard: ShardPort): Hono<App> {
           query.signature !== undefined &&
           (await verifyLink(c.env.EDGEPLANE_SECRET, "stream", streamResource(id), query, Date.now()));
         if (!signed) await authenticate(c, "predictions:read");
-        const named = isPredictionId(id, numericVar(c.env, "SHARD_COUNT")) ? id : await idOfOwn(c, id);
-        return openEventStream(c, shard, named, "replicate", header["Last-Event-ID"], signed);
+        const open = (named: string) => openEventStream(c, shard, named, "replicate", header["Last-Event-ID"], signed);
+        if (signed) return open(id);
+        const hasForm = isPredictionId(id, numericVar(c.env, "SHARD_COUNT"));
+        // One of the caller's own ids may have the form of ours.
+        const found = hasForm ? await open(id).catch(absentAsNull) : null;
+        return found ?? open(await idOfOwn(c, id));
       },
     ),
   );
 
   return routes;
+}
+
+function absentAsNull(error: unknown): null {
+  if (error instanceof EdgeplaneError && error.code === "not_found") return null;
+  throw error;
 }
 
 /** The page that the query asks for. */

@@ -107,6 +107,17 @@ describe("Replicate's stream", () => {
     expect((await call(`${path}/stream`)).status).toBe(401);
   });
 
+  it("comes by such an id that has the form of one of ours, too", async () => {
+    const path = `/v1/predictions/00${"abcdefgh".repeat(3)}`;
+    const body = { version: VERSION, input: { text: "Ada" } };
+    const { id } = (await callJson(path, { method: "PUT", key, body })).body;
+    await runStreaming(String(id));
+    expect((await callJson(path, { key })).body["id"]).toBe(id);
+    expect((await call(`${path}/stream`, { method: "HEAD", key })).status).toBe(200);
+    expect((await readEvents(await call(`${path}/stream`, { key }))).map(({ event }) => event)).toContain("done");
+    expect((await call(`${path}/stream`, { key: await newKey("third-streamer") })).status).toBe(404);
+  });
+
   it("tells a failure, then that it is done", async () => {
     const { id, urls } = await create();
     const error = { code: "model_error", message: "no such text" };
