@@ -39,6 +39,15 @@ describe("the table of settings", () => {
     expect(table.read(1)?.settings).toEqual(large);
   });
 
+  it("keeps characters of two units whole, wherever a row ends", () => {
+    for (const before of ["", "x"]) {
+      const table = createSettingsTable(smallRowsSql());
+      const large = settingsOf(`${before}${"😀".repeat(600_000)}`);
+      table.publish(large, publication, null);
+      expect(table.read(1)?.settings).toEqual(large);
+    }
+  });
+
   it("adds up what is counted", () => {
     const table = createSettingsTable(smallRowsSql());
     expect([table.count("a", 0), table.count("a", 2), table.count("a", 3), table.count("b", 0)]).toEqual([0, 2, 5, 0]);

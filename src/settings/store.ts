@@ -73,11 +73,8 @@ export function createSettingsTable(sql: Sql) {
       const before = current();
       if (expected !== null && expected !== before) return null;
       const number = before + 1;
-      const text = JSON.stringify(settings);
-      for (let part = 0; part * PART_CHARS < text.length; part += 1) {
-        const piece = text.slice(part * PART_CHARS, (part + 1) * PART_CHARS);
+      for (const [part, piece] of partsOf(JSON.stringify(settings)).entries())
         sql("INSERT INTO part VALUES (?, ?, ?)", number, part, piece);
-      }
       sql("INSERT INTO publication VALUES (?, ?, ?, ?, ?)", number, at, by, why, restores);
       return number;
     },
@@ -95,6 +92,18 @@ export function createSettingsTable(sql: Sql) {
       return Number(row?.["value"] ?? 0);
     },
   };
+}
+
+/** Half a character that is stored by itself comes back as U+FFFD: no part begins with a second half. */
+function partsOf(text: string): string[] {
+  const parts: string[] = [];
+  for (let start = 0; start < text.length;) {
+    const most = start + PART_CHARS;
+    const end = /[\uDC00-\uDFFF]/.test(text.charAt(most)) ? most - 1 : most;
+    parts.push(text.slice(start, end));
+    start = end;
+  }
+  return parts;
 }
 
 function publicationFrom(row: SqlRow): Publication {
