@@ -124,15 +124,21 @@ async function byAccountId(db: D1Database, accounts: Settings["accounts"]): Prom
     const part = entries.slice(start, start + PARALLEL_LOOKUPS);
     found.push(...(await Promise.all(part.map(async ([name, entry]) => withId(db, name, entry)))));
   }
+  const ids = found.map(([id]) => id);
+  const twice = ids.findIndex((id, index) => ids.indexOf(id) < index);
+  if (twice >= 0) throw wrongAccount(entries[twice]?.[0] ?? "", "is named twice, by its id and by its name");
   return Object.fromEntries(found);
 }
 
 async function withId<T>(db: D1Database, name: string, entry: T): Promise<[string, T]> {
   const account = await findAccount(db, name);
   if (account !== null) return [account.id, entry];
+  throw wrongAccount(name, "there is no such account");
+}
+
+function wrongAccount(name: string, description: string): EdgeplaneError {
   const field = `settings.accounts.${name}`;
-  const description = "there is no such account";
-  throw new EdgeplaneError("invalid_input", `- ${field}: ${description}\n`, {
+  return new EdgeplaneError("invalid_input", `- ${field}: ${description}\n`, {
     invalidFields: [{ field, description }],
   });
 }

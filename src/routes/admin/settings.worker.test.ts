@@ -69,6 +69,16 @@ describe("publishing", () => {
     expect((await publish(withKeys({ cacheMs: 1 }), { expected_number: 1 })).status).toBe(201);
   });
 
+  it("refuses an account that is named by its id and by its name: one of the two would be dropped", async () => {
+    await newKey("named-twice");
+    const id = String(await testEnv.DB.prepare("SELECT id FROM accounts WHERE name = 'named-twice'").first("id"));
+    const accounts = { "named-twice": { plugins: {} }, [id]: { plugins: { "rate-limit": null } } };
+    const { status, body } = await publish({ plugins: {}, accounts });
+    expect([status, body["code"]]).toEqual([422, "invalid_input"]);
+    expect(body["detail"]).toContain(`accounts.${id}: is named twice`);
+    expect((await get("")).body["number"]).toBe(0);
+  });
+
   it.each([
     ["a plugin that isn't there", { plugins: { nobody: {} } }, "plugin_missing", "nobody"],
     ["settings that a plugin refuses", withKeys({ cacheMs: "long" }), "plugin_invalid", "cacheMs"],
