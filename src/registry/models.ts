@@ -122,8 +122,9 @@ export async function findModel(db: D1Database, viewer: Viewer, model: ModelName
 }
 
 /**
- * A version by its SHA-256, of the named model or (`model` null) of whichever has it and the viewer may know of; null
- * when there is none. `viewer` null: a pool, which may know of every model on its lanes.
+ * A version by its SHA-256, of the named model or (`model` null) of one that has it: the viewer's own, or else the one
+ * that had it first of those that the viewer may know of. Whoever pushes the same files later takes nobody's calls.
+ * Null when there is none. `viewer` null: a pool, which may know of every model on its lanes.
  */
 export async function findVersion(
   db: D1Database,
@@ -132,10 +133,12 @@ export async function findVersion(
   id: string,
 ): Promise<Version | null> {
   const found = await readVersions(db, model, id);
-  return found.find((version) => viewer === null || (!version.isOrphan && isVisible(version, viewer))) ?? null;
+  if (viewer === null) return found[0] ?? null;
+  const visible = found.filter((version) => !version.isOrphan && isVisible(version, viewer));
+  return visible.find(({ owner }) => owner === viewer.accountName) ?? visible[0] ?? null;
 }
 
-/** The version of the named model, or those of all models that have it, the newest first. */
+/** The version of the named model, or those of all models that have it, the oldest first. */
 async function readVersions(db: D1Database, model: ModelName | null, id: string): Promise<KnownVersion[]> {
   const key = versionKey(model, id);
   const known = versions.get(key);
@@ -146,7 +149,7 @@ async function readVersions(db: D1Database, model: ModelName | null, id: string)
     FROM versions v JOIN models m ON m.owner = v.owner AND m.name = v.name WHERE v.id = ? AND v.deleted_at IS NULL`;
   const statement =
     model === null
-      ? db.prepare(`${query} ORDER BY v.created_at DESC LIMIT ${MAX_NAMESAKES}`).bind(id)
+      ? db.prepare(`${query} ORDER BY v.created_at, v.owner, v.name LIMIT ${MAX_NAMESAKES}`).bind(id)
       : db.prepare(`${query} AND v.owner = ? AND v.name = ?`).bind(id, model.owner, model.name);
   const { results } = await statement.all();
   const found = results.map((row) => KnownVersionRowSchema.parse(row));

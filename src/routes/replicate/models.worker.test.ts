@@ -117,6 +117,21 @@ describe("a private model", () => {
     expect((await find("stranger"))?.manifest.name).toBe("open");
   });
 
+  it("is its own account's by its digits alone, and others' calls by these go to who had the version first", async () => {
+    const shared = "e".repeat(64);
+    await newKey("squatter");
+    const input = { type: "object", required: ["nobody-sends-this"], properties: {} };
+    const schema = { components: { schemas: { Input: input, Output: {} } } };
+    await offer({ owner: "acme", name: "first", version: shared });
+    await testEnv.DB.prepare("UPDATE versions SET created_at = 1 WHERE owner = 'acme' AND name = 'first'").run();
+    await offer({ owner: "squatter", name: "later", version: shared, schema });
+    await offer({ owner: "owner", name: "mine", version: shared });
+    const modelOf = async (key: string) =>
+      (await callJson("/v1/predictions", { key, body: { version: shared, input: {} } })).body["model"];
+    expect(await modelOf(stranger)).toBe("acme/first");
+    expect(await modelOf(owner)).toBe("owner/mine");
+  });
+
   it("shows once it is public", async () => {
     await make("opening");
     await callJson(path("opening"), { method: "PATCH", key: owner, body: { visibility: "public" } });
