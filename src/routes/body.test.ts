@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { readText } from "./body.ts";
+import { readJson, readText } from "./body.ts";
 
 /** A request that counts how often it is asked for its stream. */
 function counted(text: string, headers: Record<string, string>) {
@@ -31,4 +31,18 @@ it("reads no body as an empty text", async () => {
   const none = (headers: Record<string, string>) => new Request("https://edge.test/", { method: "POST", headers });
   expect(await readText(none({ "content-length": "0" }), 100)).toBe("");
   expect(await readText(none({}), 100)).toBe("");
+});
+
+it("refuses a number that no number of JavaScript's is: it would go on as null", async () => {
+  const posted = (body: string) => new Request("https://edge.test/", { method: "POST", body });
+  for (const number of ["1e309", "-1E+400", "9".repeat(400), `${"9".repeat(400)}.5`])
+    await expect(readJson(posted(`{"input":{"list":[1,${number}]}}`))).rejects.toMatchObject({
+      code: "invalid_input",
+      options: { invalidFields: [{ field: "input.list.1", description: "is larger than a number can be" }] },
+    });
+  const [large, text] = ["[1e308, 1e0000009, 0.1e-400]", '["1e999"]'];
+  expect(await readJson(posted(large))).toEqual([1e308, 1e9, 0]);
+  expect(await readJson(posted(text))).toEqual(["1e999"]);
+  // Nobody could send it otherwise.
+  expect(await readJson(posted("[1e999]"), undefined, "replaced")).toEqual([Infinity]);
 });

@@ -30,13 +30,17 @@ const MAX_READ_AT_ONCE_BYTES = 64 * 1024;
 const NO_TEXT =
   "holds half a surrogate pair (`\\ud800` to `\\udfff`), such as an emoji that was cut leaves: send whole characters";
 
+/** What the text of a number has that is beyond 1.8e308. Other texts may have it, too. */
+const MAY_OVERFLOW = /\d{309}|[eE]\+?\d{3}/;
+
 /** What becomes of lone surrogates: a client's are refused, of what a model made each is replaced by U+FFFD. */
 export type LoneSurrogates = "refused" | "replaced";
 
 /**
  * Reads and parses a JSON body. Throws `payload_too_large` (before reading, when the length is announced),
  * `invalid_json`, `invalid_request` for a value that is nested deeper than 128 levels, `invalid_input` for a text that
- * is none, or what `hold` refuses with, which counts what the text and then the value take.
+ * is none and a number beyond all numbers, both of a client, or what `hold` refuses with, which counts what the text and
+ * then the value take.
  */
 export async function readJson(
   request: Request,
@@ -57,6 +61,7 @@ export async function readJson(
   if (!nestsWithin(value, MAX_NESTING)) {
     throw new EdgeplaneError("invalid_request", `The body is nested deeper than ${MAX_NESTING} levels.`);
   }
+  if (loneSurrogates === "refused" && MAY_OVERFLOW.test(text)) refuseInfinite(value as Json);
   if (!mayHoldLoneSurrogate(text)) return value;
   if (loneSurrogates === "replaced") return wellFormed(value as Json);
   refuseLoneSurrogates(value as Json);
@@ -91,6 +96,26 @@ export function refuseLoneSurrogates(value: Json, where = ""): void {
   throw new EdgeplaneError("invalid_input", `- ${invalid.field}: ${invalid.description}\n`, {
     invalidFields: [invalid],
   });
+}
+
+/** JSON has no infinity: it would go on as null, which nobody sent. */
+function refuseInfinite(value: Json): void {
+  const path = infiniteIn(value);
+  if (path === null) return;
+  const invalid = toField({ path, message: "is larger than a number can be" }, "");
+  throw new EdgeplaneError("invalid_input", `- ${invalid.field}: ${invalid.description}\n`, {
+    invalidFields: [invalid],
+  });
+}
+
+function infiniteIn(value: Json): string[] | null {
+  if (typeof value === "number") return Number.isFinite(value) ? null : [];
+  if (value === null || typeof value !== "object") return null;
+  for (const [key, inner] of Object.entries(value)) {
+    const path = infiniteIn(inner);
+    if (path !== null) return [key, ...path];
+  }
+  return null;
 }
 
 /**
