@@ -114,7 +114,7 @@ export async function deleteAlias(db: D1Database, model: ModelName, alias: strin
 
 /**
  * Points a name to the version that it had before this one and that is still there and live. Rolling back again goes
- * further back. Throws `conflict` when there is none, or when somebody moved it meanwhile.
+ * further back. Throws `conflict` when there is none, or when somebody moved it, or deleted that, meanwhile.
  */
 export async function rollBack(db: D1Database, model: ModelName, alias: Alias): Promise<void> {
   const { owner, name } = model;
@@ -135,21 +135,26 @@ export async function rollBack(db: D1Database, model: ModelName, alias: Alias): 
   const [table, column] = alias.alias === LATEST ? ["models", "latest_version"] : ["aliases", "version"];
   const narrowed = alias.alias === LATEST ? "" : "AND alias = ?3";
   const points = `SELECT 1 FROM ${table} WHERE owner = ?1 AND name = ?2 ${narrowed} AND ${column} = ?4`;
+  const isThere = "EXISTS (SELECT 1 FROM versions WHERE owner = ?1 AND name = ?2 AND id = ?5 AND deleted_at IS NULL)";
   const [, moved] = await db.batch([
     db
       .prepare(
-        `UPDATE alias_moves SET undone_at = ?6 WHERE owner = ?1 AND name = ?2 AND alias = ?3 AND number > ?5
-           AND undone_at IS NULL AND EXISTS (${points})`,
+        `UPDATE alias_moves SET undone_at = ?6 WHERE owner = ?1 AND name = ?2 AND alias = ?3 AND number > ?7
+           AND undone_at IS NULL AND EXISTS (${points}) AND ${isThere}`,
       )
-      .bind(owner, name, alias.alias, alias.version, before.number, Date.now()),
+      .bind(owner, name, alias.alias, alias.version, before.version, Date.now(), before.number),
     db
       .prepare(
-        `UPDATE ${table} SET ${column} = ?5, updated_at = ?6 WHERE owner = ?1 AND name = ?2 ${narrowed} AND ${column} = ?4`,
+        `UPDATE ${table} SET ${column} = ?5, updated_at = ?6 WHERE owner = ?1 AND name = ?2 ${narrowed} AND ${column} = ?4
+           AND ${isThere}`,
       )
       .bind(owner, name, alias.alias, alias.version, before.version, Date.now()),
     ...(alias.alias === LATEST ? [decided(db, model)] : []),
   ]);
   forgetPointers(model);
   if (moved?.meta.changes === 0)
-    throw new EdgeplaneError("conflict", `\`${alias.alias}\` was moved by somebody else meanwhile: look again.`);
+    throw new EdgeplaneError(
+      "conflict",
+      `\`${alias.alias}\` was moved by somebody else meanwhile, or the version before was deleted: look again.`,
+    );
 }

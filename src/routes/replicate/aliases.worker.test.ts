@@ -144,6 +144,28 @@ describe("rolling back", () => {
     expect((await rollBack("aliased", "other")).status).toBe(404);
   });
 
+  it("goes to no version that is deleted in the same moment", async () => {
+    await make("raced", [ONE, TWO]);
+    let isDue = false;
+    const DB = Object.assign(Object.create(testEnv.DB) as D1Database, {
+      prepare(query: string) {
+        isDue ||= query.includes("UPDATE alias_moves");
+        return testEnv.DB.prepare(query);
+      },
+      async batch(statements: D1PreparedStatement[]) {
+        if (isDue) expect(await remove(path("raced", `/versions/${ONE}`))).toEqual([202, undefined]);
+        isDue = false;
+        return testEnv.DB.batch(statements);
+      },
+    });
+    const at = path("raced", "/aliases/latest/rollback");
+    const { status, body } = await callJson(at, { method: "POST", key: owner, env: { DB } });
+    expect([status, body["code"]]).toEqual([409, "conflict"]);
+    const model = await callJson(path("raced"), { key: owner });
+    expect([model.status, model.body["latest_version"]]).toEqual([200, expect.objectContaining({ id: TWO })]);
+    expect((await read("raced", "latest")).body["history"]).toMatchObject([{ version: TWO, undone_at: null }, {}]);
+  });
+
   it("keeps the last twenty moves", async () => {
     await make("busy", [ONE, TWO]);
     for (let move = 0; move < 15; move += 1) for (const version of [ONE, TWO]) await put("busy", "stable", version);
