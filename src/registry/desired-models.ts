@@ -24,8 +24,9 @@ const IS_PENDING = `(?4 AND ${IS_OPEN} AND EXISTS (SELECT 1 FROM versions v WHER
 type Asking = Pick<PoolIdentity, "poolTokenId" | "owners" | "lanes" | "mayRegisterModels"> & { session: string };
 
 /**
- * The live ones first, and of those the newest. Deleted versions are among the others for as long as what was accepted
- * before may run; and pending ones where the token can't make them live.
+ * The live ones first, and of those the newest of each owner: owners take turns, so that one who pushes many crowds out
+ * none of another's. Deleted versions are among the others for as long as what was accepted before may run; and pending
+ * ones where the token can't make them live.
  */
 export async function desiredModels(
   db: D1Database,
@@ -33,7 +34,8 @@ export async function desiredModels(
 ): Promise<DesiredModels> {
   const { results } = await db
     .prepare(
-      `SELECT b.manifest, b.bytes, b.files, b.pushed_at, b.deleted_at IS NULL AND (
+      `SELECT *, row_number() OVER (PARTITION BY owner, live ORDER BY pushed_at DESC, version) AS turn FROM (
+       SELECT b.owner, b.version, b.manifest, b.bytes, b.files, b.pushed_at, b.deleted_at IS NULL AND (
          EXISTS (SELECT 1 FROM models m WHERE m.owner = b.owner AND m.name = b.name AND m.latest_version = b.version)
          OR EXISTS (SELECT 1 FROM aliases a WHERE a.owner = b.owner AND a.name = b.name AND a.version = b.version)
          OR EXISTS (SELECT 1 FROM deployments d WHERE d.model_owner = b.owner AND d.model_name = b.name AND d.version = b.version)
@@ -43,7 +45,7 @@ export async function desiredModels(
        FROM json_each(?1) asked JOIN bundles b ON b.owner = asked.value
        WHERE b.lane IN (SELECT value FROM json_each(?2))
          AND (b.deleted_at IS NULL OR b.deleted_at + (b.manifest ->> 'totalTimeoutMs') > ?3)
-       ORDER BY live DESC, b.pushed_at DESC, b.version LIMIT ${MAX_DESIRED_MODELS}`,
+       ) ORDER BY live DESC, turn, pushed_at DESC, version LIMIT ${MAX_DESIRED_MODELS}`,
     )
     .bind(
       ...[JSON.stringify(owners), JSON.stringify(lanes), Date.now(), mayRegisterModels ? 1 : 0],

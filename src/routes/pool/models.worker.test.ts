@@ -4,7 +4,7 @@ import { bundleOf, pathOf, push, SCHEMA } from "../../../test/worker/pushing.ts"
 import { BundleSchema, bundleVersion } from "../../contract/bundle.ts";
 import { PROTOCOL } from "../../contract/channel.ts";
 import { SESSION_HEADER } from "../../contract/claim.ts";
-import { DesiredModelsSchema, MAX_PROBLEM_LOG_CHARS } from "../../contract/push.ts";
+import { DesiredModelsSchema, MAX_DESIRED_MODELS, MAX_PROBLEM_LOG_CHARS } from "../../contract/push.ts";
 import { notePool, notePoolState } from "../../registry/pools.ts";
 
 const OWNER = "fetched";
@@ -74,6 +74,27 @@ describe("the list of what a pool may fetch", () => {
     const pending = await push(model("named"), { "cog.yaml": "e" });
     expect((await isLive()).get(pending.version)).toBe(true);
     expect((await isLive(await tokenOf([OWNER], ["default"], false))).get(pending.version)).toBe(false);
+  });
+
+  it("has of each owner what is newest, however many another one has pushed", async () => {
+    const { version } = await push(model("crowded-out"), { "cog.yaml": "0" }, { manifest: { schema: SCHEMA } });
+    const manifest = { owner: "crowd", name: "many", version: "", lane: "default", schema: null };
+    const numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)";
+    const of = `json_set(?1, '$.version', printf('%064x', i))`;
+    await testEnv.DB.batch([
+      testEnv.DB.prepare(
+        `${numbers} INSERT INTO versions (owner, name, id, manifest, created_at)
+           SELECT 'crowd', 'many', printf('%064x', i), ${of}, ?2 + i FROM n`,
+      ).bind(JSON.stringify(manifest), Date.now()),
+      testEnv.DB.prepare(
+        `${numbers} INSERT INTO bundles (owner, name, version, manifest, lane, files, bytes, nonce, wants_latest, pushed_at)
+           SELECT 'crowd', 'many', printf('%064x', i), ${of}, 'default', 1, 1, printf('crowd-%d', i), 1, ?2 + i FROM n`,
+      ).bind(JSON.stringify(manifest), Date.now()),
+    ]);
+    const listed = await list(await tokenOf([OWNER, "crowd"], ["default"]));
+    expect(listed).toHaveLength(MAX_DESIRED_MODELS);
+    expect(listed).toContainEqual(["crowded-out", version, true]);
+    expect(listed).toContainEqual(["many", (1000).toString(16).padStart(64, "0"), true]);
   });
 
   it("has no owner that isn't trusted for a pool that isolates nothing", async () => {
