@@ -68,16 +68,21 @@ const RowSchema = z.object({
   configuration: ConfigurationColumnSchema,
 });
 
-/** By `owner/name:version`: what deployments say for all that run a version of a model of these owners. */
+/**
+ * By `owner/name:version`: what deployments say for all that run a version of a model of these owners, who take turns.
+ * What other accounts' deployments say of their own predictions crowds nothing out.
+ */
 export async function sharedByVersion(
   db: D1Database,
   owners: readonly string[],
 ): Promise<Record<string, ModelConfiguration>> {
   const { results } = await db
     .prepare(
-      `SELECT d.model_owner, d.model_name, d.version, d.configuration FROM json_each(?) asked
+      `SELECT d.model_owner, d.model_name, d.version, d.configuration,
+         row_number() OVER (PARTITION BY d.model_owner ORDER BY d.created_at, d.name) AS turn FROM json_each(?) asked
        JOIN deployments d INDEXED BY deployments_configured ON d.model_owner = asked.value AND d.configuration IS NOT NULL
-       LIMIT ${MAX_CONFIGURED}`,
+       WHERE EXISTS (SELECT 1 FROM json_each(d.configuration) WHERE key NOT IN (${OWN}))
+       ORDER BY turn, d.model_owner LIMIT ${MAX_CONFIGURED}`,
     )
     .bind(JSON.stringify(owners))
     .all();

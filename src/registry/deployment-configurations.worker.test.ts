@@ -1,8 +1,10 @@
 /** What a deployment says of how its version runs: of its own predictions, and of all that run the version. */
 import { beforeAll, describe, expect, it, vi } from "vitest";
-import { admin, call, callJson, FakePool, newKey, offer } from "../../test/worker/edge-harness.ts";
+import { admin, call, callJson, FakePool, newKey, offer, testEnv } from "../../test/worker/edge-harness.ts";
 import { ConfigurationsSchema } from "../contract/model-configuration.ts";
 import { Lane } from "../lane/lane.ts";
+import { MAX_CONFIGURED } from "./configuration-column.ts";
+import { readConfigurations } from "./model-configurations.ts";
 
 const VERSION = "7".repeat(64);
 const NEXT = "8".repeat(64);
@@ -130,4 +132,38 @@ describe("a deployment's configuration", () => {
     expect(await told()).toEqual({});
     await expect.poll(nudged).toBe(4);
   });
+});
+
+it("reaches pools, however many deployments of other accounts say how their own predictions run", async () => {
+  const version = "9".repeat(64);
+  await offer({ owner: "tuner", name: "engine", version });
+  const many = `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${MAX_CONFIGURED})
+    INSERT INTO deployments SELECT a.id, printf('d-%d', i), 'tuner', 'engine', ?1, 'cpu', 0, 1, 1, 0, 0,
+      '{"startTimeoutMs":60000}' FROM n, accounts a WHERE a.name = 'guest'`;
+  await testEnv.DB.prepare(many).bind(VERSION).run();
+  expect((await make("told", { maxBatchSize: 7 }, owner, version)).status).toBe(201);
+  const { versions } = await readConfigurations(testEnv.DB, ["tuner"]);
+  expect(versions[`tuner/engine:${version}`]).toEqual({ maxBatchSize: 7 });
+});
+
+it("reaches pools of several owners, however much another owner says", async () => {
+  const version = "9".repeat(64);
+  await newKey("wordy");
+  const numbers = `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${MAX_CONFIGURED})`;
+  await testEnv.DB.batch([
+    testEnv.DB.prepare(
+      `${numbers} INSERT INTO models (owner, name, description, created_at, updated_at, configuration)
+         SELECT 'wordy', printf('m-%d', i), '', 0, 0, '{"maxBatchSize":2}' FROM n`,
+    ),
+    testEnv.DB.prepare(
+      `${numbers} INSERT INTO deployments SELECT a.id, printf('d-%d', i), 'wordy', printf('m-%d', i), ?1, 'cpu', 0, 1, 1, 0, 0,
+         '{"maxBatchSize":2}' FROM n, accounts a WHERE a.name = 'wordy'`,
+    ).bind(version),
+  ]);
+  await callJson("/v1/models/tuner/engine", { method: "PATCH", key: owner, body: { configuration: { pinned: true } } });
+  await make("heard", { maxBatchSize: 7 }, owner, version);
+  const { configurations, versions } = await readConfigurations(testEnv.DB, ["wordy", "tuner"]);
+  expect(Object.keys(configurations)).toHaveLength(MAX_CONFIGURED);
+  expect(configurations["tuner/engine"]).toEqual({ pinned: true });
+  expect(versions[`tuner/engine:${version}`]).toEqual({ maxBatchSize: 7 });
 });

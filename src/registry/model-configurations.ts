@@ -9,7 +9,10 @@ import { ConfigurationColumnSchema, MAX_CONFIGURED } from "./configuration-colum
 type Configurations = z.output<typeof ConfigurationsSchema>;
 const RowSchema = z.object({ owner: z.string(), name: z.string(), configuration: ConfigurationColumnSchema });
 
-/** Of the models of these owners that have any, and of their versions that deployments of theirs say something of. */
+/**
+ * Of the models of these owners that have any, and of their versions that deployments of theirs say something of. Of
+ * more than fit into an answer, the owners have some each.
+ */
 export async function readConfigurations(db: D1Database, owners: readonly string[]): Promise<Configurations> {
   const [configurations, versions] = await Promise.all([ofModels(db, owners), sharedByVersion(db, owners)]);
   return { configurations, versions };
@@ -18,9 +21,10 @@ export async function readConfigurations(db: D1Database, owners: readonly string
 async function ofModels(db: D1Database, owners: readonly string[]): Promise<Configurations["configurations"]> {
   const { results } = await db
     .prepare(
-      `SELECT m.owner, m.name, m.configuration FROM json_each(?) asked
+      `SELECT m.owner, m.name, m.configuration, row_number() OVER (PARTITION BY m.owner ORDER BY m.name) AS turn
+       FROM json_each(?) asked
        JOIN models m INDEXED BY models_configured ON m.owner = asked.value AND m.configuration IS NOT NULL
-       WHERE m.deleted_at IS NULL LIMIT ${MAX_CONFIGURED}`,
+       WHERE m.deleted_at IS NULL ORDER BY turn, m.owner LIMIT ${MAX_CONFIGURED}`,
     )
     .bind(JSON.stringify(owners))
     .all();
