@@ -4,8 +4,8 @@ import { ModelScalingSchema } from "../contract/model-scaling.ts";
 import type { ModelScaling } from "../contract/model-scaling.ts";
 import { ConfigurationColumnSchema } from "./configuration-column.ts";
 
-/** Versions of one answer that keep machines though nothing waits. */
-const MAX_KEEPING = 200;
+/** Versions of one answer that keep machines though nothing waits; of more, the accounts have some each. */
+export const MAX_KEEPING = 200;
 
 export type VersionName = { model: string; version: string };
 
@@ -50,12 +50,13 @@ export async function readWishes(
       `WITH asked AS (
          SELECT value ->> 'owner' AS owner, value ->> 'name' AS name, value ->> 'version' AS version FROM json_each(?1)
          UNION SELECT * FROM (SELECT model_owner, model_name, version FROM deployments INDEXED BY deployments_keeping
-           WHERE min_instances > 0 LIMIT ${MAX_KEEPING})
+           WHERE min_instances > 0 ORDER BY ${turnOf("account_id", "created_at, name")} LIMIT ${MAX_KEEPING})
          UNION SELECT * FROM (SELECT owner, name, latest_version FROM models INDEXED BY models_keeping
-           WHERE configuration ->> '$.scaling.min' > 0 AND latest_version IS NOT NULL LIMIT ${MAX_KEEPING})
+           WHERE configuration ->> '$.scaling.min' > 0 AND latest_version IS NOT NULL
+           ORDER BY ${turnOf("owner", "name")} LIMIT ${MAX_KEEPING})
          UNION SELECT * FROM (SELECT m.owner, m.name, m.latest_version FROM versions k INDEXED BY versions_keeping
            JOIN models m ON m.owner = k.owner AND m.name = k.name AND m.latest_version = k.id
-           WHERE k.manifest ->> '$.scaling.min' > 0 LIMIT ${MAX_KEEPING})
+           WHERE k.manifest ->> '$.scaling.min' > 0 ORDER BY ${turnOf("m.owner", "m.name")} LIMIT ${MAX_KEEPING})
          UNION SELECT * FROM (SELECT m.owner, m.name, m.latest_version FROM json_each(?2) o
            JOIN models m ON m.owner = o.value ->> 'owner' AND m.name = o.value ->> 'name'
            WHERE m.latest_version IS NOT NULL LIMIT ${MAX_KEEPING}))
@@ -70,6 +71,11 @@ export async function readWishes(
     .bind(JSON.stringify(names), JSON.stringify(kept.map(partsOf)))
     .all();
   return results.map((row) => wishOf(RowSchema.parse(row)));
+}
+
+/** An order in which accounts take turns: no one's wishes crowd out another's. */
+function turnOf(account: string, order: string): string {
+  return `row_number() OVER (PARTITION BY ${account} ORDER BY ${order}), ${account}`;
 }
 
 function wishOf(row: z.output<typeof RowSchema>): ScalingWish {
