@@ -72,15 +72,20 @@ export async function addLogSetting(env: SettingsEnv, choice: LogChoice): Promis
   return { epoch: z.object({ epoch: z.number() }).parse(row).epoch, since, choice };
 }
 
-/** The lanes that there may be: those that pools may serve, and those that models ask for. */
+/** Each is asked by a call of its own, a request may make 1,000, and any version may name one. */
+export const MAX_LANES = 500;
+
+/** The lanes that there may be: those that pools may serve, and others that models ask for. */
 export async function knownLanes(db: D1Database): Promise<string[]> {
   const { results } = await db
     .prepare(
-      `SELECT value AS lane FROM pool_tokens, json_each(pool_tokens.lanes) WHERE revoked_at IS NULL
-       UNION SELECT manifest ->> 'lane' FROM versions UNION SELECT 'default' ORDER BY lane`,
+      `SELECT lane FROM (
+         SELECT value AS lane, 0 AS turn FROM pool_tokens, json_each(pool_tokens.lanes) WHERE revoked_at IS NULL
+         UNION ALL SELECT 'default', 0 UNION ALL SELECT manifest ->> 'lane', 1 FROM versions)
+       WHERE lane IS NOT NULL GROUP BY lane ORDER BY min(turn), lane LIMIT ${MAX_LANES}`,
     )
     .all();
-  return results.flatMap((row) => z.object({ lane: z.string() }).safeParse(row).data?.lane ?? []);
+  return results.map((row) => z.object({ lane: z.string() }).parse(row).lane).toSorted();
 }
 
 function choiceOfEnvironment(env: SettingsEnv): LogChoice {
