@@ -150,26 +150,28 @@ function columnOf(change: ModelChange, column: (typeof CHANGEABLE)[number]): str
 
 /** Deletes a model. Throws `conflict` unless it is private and has no version. */
 export async function deleteModel(env: QuotaVars & Stores, model: ModelName): Promise<void> {
-  const { meta } = await env.DB.prepare(
+  const { owner, name } = model;
+  const now = Date.now();
+  const marked = env.DB.prepare(
     `UPDATE models SET deleted_at = ?3, description = '', github_url = NULL, paper_url = NULL, license_url = NULL,
          weights_url = NULL, cover_image_url = NULL, configuration = NULL, routes = NULL, latest_version = NULL
        WHERE owner = ?1 AND name = ?2 AND deleted_at IS NULL AND visibility = 'private'
          AND NOT EXISTS (SELECT 1 FROM versions WHERE owner = ?1 AND name = ?2 AND deleted_at IS NULL)`,
-  )
-    .bind(model.owner, model.name, Date.now())
-    .run();
-  if (meta.changes === 0) {
+  ).bind(owner, name, now);
+  const isDeleted = "EXISTS (SELECT 1 FROM models WHERE owner = ?1 AND name = ?2 AND deleted_at = ?3)";
+  const [deleted] = await env.DB.batch([
+    marked,
+    ...["model_secrets", "aliases", "alias_moves", "canaries"].map((table) =>
+      env.DB.prepare(`DELETE FROM ${table} WHERE owner = ?1 AND name = ?2 AND ${isDeleted}`).bind(owner, name, now),
+    ),
+  ]);
+  if (deleted?.meta.changes === 0) {
     throw new EdgeplaneError(
       "conflict",
       "Only a private model without versions can be deleted: delete its versions first.",
     );
   }
   await saveReadme(env, model, null);
-  await env.DB.batch(
-    ["model_secrets", "aliases", "alias_moves", "canaries"].map((table) =>
-      env.DB.prepare(`DELETE FROM ${table} WHERE owner = ? AND name = ?`).bind(model.owner, model.name),
-    ),
-  );
   await oldMarks(env, "models", model.owner).run();
   forgetModel(model);
 }

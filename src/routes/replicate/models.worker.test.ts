@@ -177,6 +177,27 @@ describe("deleting", () => {
     });
   });
 
+  it("takes all of a model or nothing, so that it can be tried again", async () => {
+    await make("half-gone");
+    const secret = { method: "PUT", key: owner, body: { value: "s" } };
+    expect((await call(`${path("half-gone")}/secrets/TOKEN`, secret)).status).toBe(204);
+    let isAway = false;
+    const DB = Object.assign(Object.create(testEnv.DB) as D1Database, {
+      prepare(query: string) {
+        isAway ||= query.includes("model_secrets");
+        return testEnv.DB.prepare(query);
+      },
+      async batch(statements: D1PreparedStatement[]) {
+        if (isAway) throw new Error("the database is away");
+        return testEnv.DB.batch(statements);
+      },
+    });
+    expect((await call(path("half-gone"), { method: "DELETE", key: owner, env: { DB } })).status).toBe(500);
+    expect(await remove(path("half-gone"))).toEqual([204, undefined]);
+    await make("half-gone");
+    expect((await callJson(`${path("half-gone")}/secrets`, { key: owner })).body).toEqual({ results: [] });
+  });
+
   it("is refused for what is public, deployed, or run by others", async () => {
     await offer({ owner: "owner", name: "public", version: VERSION });
     expect(await remove(path("public"))).toEqual([409, "conflict"]);
