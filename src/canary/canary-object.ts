@@ -137,7 +137,7 @@ export class CanaryWatch extends DurableObject<Env> {
     const hasChanged =
       decision.type === "return"
         ? await endCanary(this.env.DB, canary, { outcome: "returned", reason, numbers })
-        : await promoteCanary(this.env.DB, canary, { reason, numbers });
+        : await promoteCanary(this.env.DB, canary, { reason, numbers }, canary.stepAt);
     if (hasChanged)
       log.warn("canary_ended", { canary: canary.id, pointer: canary.pointer, outcome: decision.type, reason });
   }

@@ -164,17 +164,23 @@ export async function moveOn(
 }
 
 /**
- * Points the canary's name to its version, and ends it; false when it has ended, its name points elsewhere, or its
- * steps are others by now.
+ * Points the canary's name to its version, and ends it; false when it has ended, or its name points elsewhere. What
+ * follows from its steps says when its own began (`stepAt`): false, too, when they are others by now.
  */
-export async function promoteCanary(db: D1Database, canary: Canary, end: Omit<CanaryEnd, "outcome">): Promise<boolean> {
-  const { id, model, base, version, pointer, stepAt } = canary;
+export async function promoteCanary(
+  db: D1Database,
+  canary: Canary,
+  end: Omit<CanaryEnd, "outcome">,
+  stepAt: number | null = null,
+): Promise<boolean> {
+  const { id, model, base, version, pointer } = canary;
   const { table, column, where, names } = placeOf(canary);
   const [moved] = await db.batch([
     db
       .prepare(
         `UPDATE ${table} SET ${column} = ?4, ${table === "deployments" ? "release = release + 1, released_at" : "updated_at"} = ?5
-         WHERE ${where} AND ${column} = ?6 AND EXISTS (SELECT 1 FROM canaries WHERE id = ?7 AND step_at = ?8 AND ended_at IS NULL)`,
+         WHERE ${where} AND ${column} = ?6 AND EXISTS (SELECT 1 FROM canaries WHERE id = ?7 AND step_at = coalesce(?8, step_at)
+           AND ended_at IS NULL)`,
       )
       .bind(...names, version, Date.now(), base, id, stepAt),
     db
