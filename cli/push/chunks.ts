@@ -1,6 +1,5 @@
 /** Bytes of chunks on this machine, as they are sent: one large chunk a request, or many small ones in one. */
-import { open } from "node:fs/promises";
-import { changed, checkUnchanged } from "./folder.ts";
+import { changed, openUnchanged } from "./folder.ts";
 import type { PushedFile } from "./folder.ts";
 import type { Write } from "./request.ts";
 
@@ -13,9 +12,8 @@ export type Chunk = { sha256: string; file: PushedFile; at: number; bytes: numbe
 
 /** Writes its bytes, and reads on meanwhile. Throws where the file changed since it was listed. */
 export async function writeChunk({ file, at, bytes }: Chunk, write: Write): Promise<void> {
-  const handle = await open(file.file, "r");
+  const handle = await openUnchanged(file);
   try {
-    checkUnchanged(file, await handle.stat({ bigint: true }));
     const size = Math.min(READ_BYTES, bytes);
     const buffers = [Buffer.allocUnsafe(size), Buffer.allocUnsafe(size)];
     let underway: Promise<void> = Promise.resolve();

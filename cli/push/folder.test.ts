@@ -67,6 +67,13 @@ test("what is no file, and a name that no host could keep, are refused by name",
   expect(() => list("pipe")).toThrow('"new\\nline" holds a control character');
 });
 
+test("a name that is no UTF-8 is refused by name, unless it is ignored", () => {
+  put("run.py");
+  writeFileSync(Buffer.concat([Buffer.from(`${dir}/caf`), Buffer.from([0xe9]), Buffer.from(".txt")]), "x");
+  expect(() => list()).toThrow('"caf\ufffd.txt" has a name that is no UTF-8');
+  expect(paths("*.txt")).toEqual(["run.py"]);
+});
+
 test("a file that changed, or went, after it was listed is told by name", () => {
   put("run.py");
   const listed = list();

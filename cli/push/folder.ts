@@ -1,12 +1,16 @@
 /** The files of a model's folder as they are pushed. Links that stay inside it are followed; others are refused. */
 import { lstatSync, opendirSync, realpathSync, statSync } from "node:fs";
 import type { BigIntStats } from "node:fs";
+import { open } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { join, sep } from "node:path";
 import { EXECUTABLE_MODE, MAX_BUNDLE_FILES, pathProblem, PLAIN_MODE } from "../../src/contract/bundle.ts";
-import { CliError, exitCodes } from "../errors.ts";
+import { CliError, exitCodes, messageOf } from "../errors.ts";
 import type { Ignored } from "./ignored.ts";
 
 const ANY_EXECUTE = 0o111n;
+/** What stands in a name for bytes that are no UTF-8. */
+const UNREADABLE = "\ufffd";
 
 /** What tells that a file has changed; times in nanoseconds since 1970. */
 export type FileState = { bytes: number; mtimeNs: string; ctimeNs: string; inode: string };
@@ -42,7 +46,12 @@ export function listFolder(
   const walk = (folder: string, prefix: string, above: readonly string[]): void => {
     for (const name of namesIn(folder)) {
       const [path, file] = [`${prefix}${name}`, join(folder, name)];
-      const entry = lstatSync(file, { bigint: true });
+      const entry = lstatSync(file, { bigint: true, throwIfNoEntry: false });
+      if (entry === undefined) {
+        // It went since it was listed, or its name is not what was read of it.
+        if (!name.includes(UNREADABLE) || ignored.file(path) || ignored.folder(path)) continue;
+        throw new CliError(`${JSON.stringify(path)} has a name that is no UTF-8`, exitCodes.usage, NAME_IT);
+      }
       const isLink = entry.isSymbolicLink();
       if (isLink && ignored.file(path)) continue;
       const stats = isLink ? followed(root, path, file) : entry;
@@ -63,6 +72,21 @@ export function listFolder(
 }
 
 const NAME_IT = "Take it out, or name it in .cogignore.";
+
+/** Opens it to be read. Throws where it isn't what was listed, or can't be read: the caller closes it. */
+export async function openUnchanged(listed: PushedFile): Promise<FileHandle> {
+  const handle = await open(listed.file, "r").catch((error: unknown) => {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") throw changed(listed.path);
+    throw new CliError(`${listed.path} can't be read: ${messageOf(error)}`);
+  });
+  try {
+    checkUnchanged(listed, await handle.stat({ bigint: true }));
+    return handle;
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
 
 /** The file as it is now; throws where it isn't what was listed. */
 export function checkUnchanged(listed: PushedFile, now: BigIntStats): void {

@@ -4,13 +4,12 @@
  */
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { open } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import * as z from "zod";
 import { CHUNK_BYTES, Sha256Schema } from "../../src/contract/bundle.ts";
 import type { Io } from "../io.ts";
-import { changed, checkUnchanged } from "./folder.ts";
+import { changed, checkUnchanged, openUnchanged } from "./folder.ts";
 import type { FileState, PushedFile } from "./folder.ts";
 
 const READ_BYTES = 4 * 1024 * 1024;
@@ -80,9 +79,8 @@ export async function hashFile(
   signal: AbortSignal,
   onRead: (bytes: number) => void,
 ): Promise<string[]> {
-  const handle = await open(file.file, "r");
+  const handle = await openUnchanged(file);
   try {
-    checkUnchanged(file, await handle.stat({ bigint: true }));
     const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, file.bytes));
     const chunks: string[] = [];
     for (let at = 0; at < file.bytes;) {

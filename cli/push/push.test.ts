@@ -200,6 +200,18 @@ test("a file that changes while it is pushed is told, and nothing is registered"
   expect(gateway.versions.size).toBe(0);
 });
 
+test("a file that goes while it is pushed is told as one that changed, and the gateway isn't blamed", async () => {
+  put("weights.bin", Buffer.alloc(2_000_000, 7));
+  gateway.intercept = (call) => {
+    if (call.endsWith("/missing")) rmSync(join(home, "my-model/weights.bin"));
+    return undefined;
+  };
+  const ran = await push();
+  expect(ran).toMatchObject({ code: 1, stdout: "" });
+  expect(ran.stderr).toContain("edgeplane: weights.bin changed while it was pushed: nothing was registered\n");
+  expect(ran.stderr).not.toContain("can't be reached");
+});
+
 test("a file that changes once it was looked at is found before anything is registered", async () => {
   await push();
   put("weights.bin", Buffer.alloc(2_000_000, 7));
