@@ -1,5 +1,6 @@
 /** What needs more than one message: cancellations, concurrency, health, batches, the end of a process. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
+import { canMountDisks, smallDisk } from "../small-disk.ts";
 import { startStopwatch } from "../stalls.ts";
 import { isObject, type ItemResult, type Message, withModel } from "./driver.ts";
 
@@ -291,4 +292,26 @@ test("says when the disk took no more, however the model tells it, and not when 
       expect([how, told]).toEqual([how, [isFull]]);
     }
   });
+});
+
+test.runIf(canMountDisks)("says so, too, where its input's file finds no room: that input is not wrong", async () => {
+  using disk = smallDisk(1);
+  vi.stubEnv("EDGEPLANE_TEST_TMP", disk.path);
+  try {
+    for (const name of ["input-path", "input-path-batch"]) {
+      await withModel(name, async (model) => {
+        disk.fill(0);
+        const told: unknown[] = [];
+        const file = `data:text/plain;base64,${Buffer.alloc(100_000, 65).toString("base64")}`;
+        await model.predict({ file }, {}, 0, (message) => {
+          if (message["type"] === "done") told.push([message["diskFull"], message["invalidInput"]]);
+        });
+        expect([name, told]).toEqual([name, [[true, undefined]]]);
+        disk.empty();
+        expect((await model.predict({ file })).status).toBe("succeeded");
+      });
+    }
+  } finally {
+    vi.unstubAllEnvs();
+  }
 });

@@ -8,7 +8,7 @@ import cog
 from cog._scope import BatchScope
 
 from .failures import traceback_text
-from .inputs import InputError, InputReader
+from .inputs import InputReader
 from .prediction import Prediction
 
 
@@ -35,7 +35,7 @@ class Batch:
                 continue
             try:
                 values: Dict[str, Any] = prediction.read_input(reader)
-            except (InputError, ValueError) as error:
+            except Exception as error:
                 frames += prediction.fail(error, show=False)
                 continue
             inputs.append(cog.BatchInput(values))

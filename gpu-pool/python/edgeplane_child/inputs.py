@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 import cog
 
+from .failures import disk_full
 from .files import FileProblem, InputFiles
 from .signature import Field, Signature
 from .text_forms import BY_KIND, TextForm, as_json
@@ -308,8 +309,8 @@ class InputReader:
         self._takes_more = signature.takes_more
 
     def read(self, raw: Any, files: InputFiles) -> Dict[str, Any]:
-        """The keyword arguments for the run method. Raises InputError. Unknown inputs are dropped, as Cog drops
-        them."""
+        """The keyword arguments for the run method. Raises InputError, and OSError where a disk takes no more. Unknown
+        inputs are dropped, as Cog drops them."""
         if not isinstance(raw, dict):
             raise InputError("The input must be an object with a field for each input, not {}".format(json_name(raw)))
         values: Dict[str, Any] = {}
@@ -329,6 +330,9 @@ class InputReader:
             except Mismatch as error:
                 found = str(error)
             except Exception as error:
+                # It is this host that has no room for its file, and not the input that is wrong.
+                if disk_full(error):
+                    raise
                 found = "is not valid: {}: {}".format(type(error).__name__, error)
             files.locate(told, name)
             if found is None:
