@@ -82,6 +82,17 @@ describe("payloads", () => {
   });
 });
 
+test("files of an output that can't be sent are deleted, and those of one that can stay", async () => {
+  await withModel("output-half", async (model) => {
+    for (const what of ["nan", "missing", "handle"]) {
+      expect((await model.predict({ what })).status).toBe("failed");
+      expect([what, readdirSync(model.scratchDir)]).toEqual([what, []]);
+    }
+    expect((await model.predict({ what: "whole" })).status).toBe("succeeded");
+    expect(readdirSync(model.scratchDir)).toHaveLength(1);
+  });
+});
+
 test.runIf(existsSync("/dev/shm"))(
   "an output in the folder for temporary files leaves it, on whatever disk the scratch folder is",
   async () => {

@@ -166,17 +166,19 @@ def discard(path: str) -> None:
 
 @contextlib.contextmanager
 def _whole(name: str) -> Iterator[str]:
-    """A new path in the scratch folder. What is half written there when a disk refuses the rest is deleted."""
+    """A new path in the scratch folder. What is half written there is deleted: a disk refuses the rest, or the
+    prediction is canceled."""
     path = new_scratch_path(name)
     try:
         yield path
-    except OSError:
+    except BaseException:
         discard(path)
         raise
 
 
-def give_path(value: Any, since_ns: int) -> Dict[str, Any]:
-    """An output path as PROTOCOL.md wants it. What was written after ``since_ns`` moves to the scratch folder."""
+def give_path(value: Any, since_ns: int, made: List[str]) -> Dict[str, Any]:
+    """An output path as PROTOCOL.md wants it. What was written after ``since_ns`` moves to the scratch folder, and is
+    noted in ``made``."""
     path = os.path.abspath(os.fspath(value))
     name = os.path.basename(path)
     try:
@@ -188,8 +190,10 @@ def give_path(value: Any, since_ns: int) -> Dict[str, Any]:
     if os.path.realpath(path) in _inputs:
         with _whole(name) as target:
             path = shutil.copyfile(path, target)
+        made.append(path)
     elif not in_scratch_dir(path) and (_isolated or info.st_ctime_ns + _CLOCK_SLACK_NS >= since_ns):
         path = _take(_own_temporary(path), name, info.st_ctime_ns + _CLOCK_SLACK_NS >= since_ns)
+        made.append(path)
     return _given(path, media_type_of(name))
 
 
@@ -214,8 +218,8 @@ def _take(path: str, name: str, is_new: bool) -> str:
         return target
 
 
-def give_handle(handle: Any) -> Dict[str, Any]:
-    """An output file handle, written to the scratch folder."""
+def give_handle(handle: Any, made: List[str]) -> Dict[str, Any]:
+    """An output file handle, written to the scratch folder and noted in ``made``."""
     name = getattr(handle, "name", None)
     name = os.path.basename(name) if isinstance(name, str) and name else ""
     try:
@@ -230,4 +234,5 @@ def give_handle(handle: Any) -> Dict[str, Any]:
             while first:
                 out.write(first)
                 first = handle.read(1 << 20)
+    made.append(path)
     return _given(path, media_type_of(path))

@@ -12,11 +12,11 @@ import enum
 import io
 import math
 import os
-from typing import Any, Callable, Optional
+from typing import Any, Callable, List, Optional
 
 import cog
 
-from .files import give_handle, give_path
+from .files import discard, give_handle, give_path
 from .frames import make_encode
 from .text_forms import form_of
 
@@ -28,13 +28,13 @@ class OutputError(ValueError):
     """An output that can't be sent; the message says which part."""
 
 
-def _plain(value: Any, since_ns: int) -> Any:
+def _plain(value: Any, since_ns: int, made: List[str]) -> Any:
     if isinstance(value, type):
         raise OutputError("The output holds the class {}, not one of its values".format(value.__qualname__))
     if isinstance(value, os.PathLike):
-        return give_path(value, since_ns)
+        return give_path(value, since_ns, made)
     if isinstance(value, io.IOBase) or (hasattr(value, "read") and hasattr(value, "seekable")):
-        return give_handle(value)
+        return give_handle(value, made)
     if hasattr(value, "get_secret_value"):
         return str(value)
     if isinstance(value, enum.Enum):
@@ -84,24 +84,36 @@ def _find_not_a_number(value: Any, place: str) -> Optional[str]:
 
 
 class _Since:
-    """Converts with the time after which a file counts as this prediction's own work."""
+    """Converts with the time after which a file counts as this prediction's own work. ``made``: the files that it put
+    into the scratch folder."""
 
-    __slots__ = ("ns",)
+    __slots__ = ("ns", "made")
 
     def __init__(self) -> None:
         self.ns = 0
+        self.made: List[str] = []
 
     def __call__(self, value: Any) -> Any:
-        return _plain(value, self.ns)
+        return _plain(value, self.ns, self.made)
 
 
 def make_encoder() -> Callable[[Any, int], str]:
-    """A function (value, since_ns) → JSON text. Raises OutputError or FileProblem."""
+    """A function (value, since_ns) → JSON text. Raises OutputError or FileProblem; then no file of it is left in the
+    scratch folder."""
     since = _Since()
     encode = make_encode(default=since)
 
     def to_json(value: Any, since_ns: int) -> str:
         since.ns = since_ns
+        since.made = []
+        try:
+            return encoded(value)
+        except BaseException:
+            for path in since.made:
+                discard(path)
+            raise
+
+    def encoded(value: Any) -> str:
         try:
             return encode(value)
         except ValueError as error:
