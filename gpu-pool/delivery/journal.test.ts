@@ -5,7 +5,7 @@ import { expect, test, vi } from "vitest";
 import { openJournal } from "./journal.ts";
 import { createSpool } from "./spool.ts";
 
-const disk = vi.hoisted(() => ({ isFull: false }));
+const disk = vi.hoisted(() => ({ isFull: false, isNearlyFull: false }));
 vi.mock("node:fs", async (original) => {
   const fs = await original<typeof import("node:fs")>();
   const unlessFull =
@@ -14,7 +14,13 @@ vi.mock("node:fs", async (original) => {
       if (disk.isFull) throw new Error("ENOSPC: no space left on device");
       return write(...given);
     };
-  return { ...fs, writeSync: unlessFull(fs.writeSync), writeFileSync: unlessFull(fs.writeFileSync) };
+  /** As the system does it: a part is written, and only the next write fails. */
+  const writeSync = (file: number, text: string): number => {
+    if (!disk.isNearlyFull) return fs.writeSync(file, text);
+    [disk.isNearlyFull, disk.isFull] = [false, true];
+    return fs.writeSync(file, text.slice(0, text.length / 2));
+  };
+  return { ...fs, writeSync: unlessFull(writeSync), writeFileSync: unlessFull(fs.writeFileSync) };
 });
 
 const claim = (name: string) => ({ id: `id-${name}`, token: `token-${name}` });
@@ -117,4 +123,21 @@ test("a disk that is full stops nobody, and the journal has it all when there is
   disk.isFull = false;
   journal.held([claim("d")]);
   expect(openJournal(path).left).toEqual([claim("b"), claim("c"), claim("d")]);
+});
+
+test("a disk that takes a part of a line has it written anew, and nothing behind it is lost", () => {
+  const path = fresh("part");
+  const problems: string[] = [];
+  const journal = openJournal(path, (problem) => problems.push(problem));
+  journal.held([claim("a")]);
+  disk.isNearlyFull = true;
+  try {
+    journal.held([claim("b")]);
+  } finally {
+    disk.isFull = false;
+  }
+  journal.held([claim("c")]);
+  journal.ended(["token-a"]);
+  expect(openJournal(path).left).toEqual(["b", "c"].map(claim));
+  expect(problems).toHaveLength(1);
 });

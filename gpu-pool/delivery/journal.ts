@@ -62,7 +62,10 @@ export function openJournal(path: string, onProblem: (problem: string) => void =
   }
 
   function write(text: string): void {
-    sizeBytes += writeSync(file, text);
+    const writtenBytes = writeSync(file, text);
+    sizeBytes += writtenBytes;
+    // A disk that is nearly full takes a part, and says so only of the rest.
+    if (writtenBytes < Buffer.byteLength(text)) throw new Error("the disk took only a part of a line");
     if (open.size === 0 && sizeBytes > TRUNCATE_ABOVE_BYTES) {
       ftruncateSync(file, 0);
       sizeBytes = 0;
