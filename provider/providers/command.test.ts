@@ -40,6 +40,11 @@ it.each([
   expect(await destroyed(line)).toBe(reason);
 });
 
+it("is asked again after an hour at most, whatever a program says: nothing would be returned until then", async () => {
+  const line = `echo '{"error":"refused","message":"no","retryAfterMs":1e300}'`;
+  await expect(here(line).list(signal())).rejects.toMatchObject({ reason: "refused", retryAfterMs: 3_600_000 });
+});
+
 it("takes an answer of another form for none", async () => {
   await expect(here("echo '{}'").list(signal())).rejects.toMatchObject({ reason: "ambiguous" });
   await expect(here("echo yes").list(signal())).rejects.toThrow("answered what can't be read");

@@ -14,7 +14,7 @@ import { spawn } from "node:child_process";
 import type { Readable } from "node:stream";
 import * as z from "zod";
 import { OfferSchema, ProviderMachineSchema, refusalReasons } from "../../src/contract/provider.ts";
-import { brief } from "../http.ts";
+import { brief, LONGEST_RETRY_MS } from "../http.ts";
 import { ProviderError } from "../provider.ts";
 import type { Balance, Provider } from "../provider.ts";
 
@@ -42,7 +42,11 @@ const CreatedSchema = z.object({ providerId: ProviderMachineSchema.shape.provide
 const ErrorSchema = z.object({
   error: z.enum([...refusalReasons, "rate_limited"]),
   message: z.string(),
-  retryAfterMs: z.number().nonnegative().optional(),
+  retryAfterMs: z
+    .number()
+    .nonnegative()
+    .transform((ms) => Math.min(ms, LONGEST_RETRY_MS))
+    .optional(),
 });
 
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
