@@ -46,9 +46,8 @@ async function stateOf(path: string): Promise<FileState> {
   };
 }
 
-/** The SHA-256 of a file's content, as hexadecimal. */
-export async function hashFile(path: string): Promise<string> {
+/** The SHA-256 of a file's content, as hexadecimal; undefined where it is gone. */
+export async function hashFile(path: string): Promise<string | undefined> {
   const hash = createHash("sha256");
-  await pipeline(createReadStream(path), hash);
-  return hash.digest("hex");
+  return pipeline(createReadStream(path), hash).then(() => hash.digest("hex"), unlessGone);
 }

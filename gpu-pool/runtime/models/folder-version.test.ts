@@ -16,6 +16,17 @@ import { dirname, join } from "node:path";
 import { afterAll, afterEach, beforeEach, expect, test, vi } from "vitest";
 import { readVersion, versionOf } from "./folder-version.ts";
 
+/** Is called before each file is read. */
+const reading = vi.hoisted(() => ({ of: (_path: string): void => {} }));
+vi.mock("./folder-files.ts", async (original) => {
+  const files = await original<typeof import("./folder-files.ts")>();
+  const hashFile = async (path: string): Promise<string | undefined> => {
+    reading.of(path);
+    return files.hashFile(path);
+  };
+  return { ...files, hashFile };
+});
+
 const root = mkdtempSync(join(tmpdir(), "edgeplane-version-"));
 const stateDir = join(root, "state");
 let dir = "";
@@ -44,6 +55,17 @@ function lived(fromMs: number, toMs: number | null, { pool = "other", worked = t
   put(`.edgeplane/lives-${pool}.json`, JSON.stringify({ living: [span], working: worked ? [span] : [] }));
 }
 const MINUTE = 60_000;
+
+test("a file that goes while others are read is no part of the version, and stops nobody", async () => {
+  const { version } = await start();
+  put("z.part", "soon gone");
+  reading.of = () => rmSync(join(dir, "z.part"), { force: true });
+  try {
+    expect((await start()).version).toBe(version);
+  } finally {
+    reading.of = () => {};
+  }
+});
 
 test("a version is what the files are: paths and contents in order, links by where they lead, and not what tools leave behind", async () => {
   put("lib/a.py", "a = 1");
