@@ -111,10 +111,14 @@ export class LayerHosts {
     return by;
   }
 
-  async unpack(wish: LayerWish, by = this.host(), lines: string[] = []): Promise<string> {
+  async unpack(
+    wish: LayerWish,
+    by = this.host(),
+    lines: string[] = [],
+    dir = this.newFolder("bare"),
+  ): Promise<string> {
     const found = await by.find(wish);
     if (found === null) throw new Error("none is stored");
-    const dir = this.newFolder("bare");
     write(dir, { "pyvenv.cfg": "home = /elsewhere\n", "bin/activate": "own" });
     symlinkSync("/elsewhere/python3", join(dir, "bin/python"));
     await found.unpack(dir, (line) => lines.push(line));

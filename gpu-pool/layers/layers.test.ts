@@ -52,6 +52,14 @@ describe("an environment that another host built", () => {
     expect(readlinkSync(join(to, "bin/python"))).toBe("/elsewhere/python3");
   });
 
+  test("holds the path of its folder as it is, whatever that is called", async () => {
+    const wish = wishFor("dollars");
+    await world.store(world.built(), wish);
+    const to = join(world.newFolder("odd"), "a $$ and $& b");
+    await world.unpack(wish, world.host(), [], to);
+    expect(readFileSync(join(to, "bin/tool"), "utf8")).toBe(`#!${to}/bin/python\nprint("é")\n`);
+  });
+
   test("leaves nothing else on the disk", async () => {
     const wish = wishFor("b");
     await world.store(world.built(), wish);

@@ -112,7 +112,11 @@ function writeSmall(to: string, bytes: Buffer, { isProgram, mtime }: IndexedFile
 
 function withDir(bytes: Buffer, dir: string): Buffer {
   const own = Buffer.from(dir).toString("latin1");
-  return Buffer.from(bytes.toString("latin1").replaceAll(PLACEHOLDER, own), "latin1");
+  // A `$` in a text would stand for what was found.
+  return Buffer.from(
+    bytes.toString("latin1").replaceAll(PLACEHOLDER, () => own),
+    "latin1",
+  );
 }
 
 /** Of files with the same content the last one is moved, and the others are copies. */
