@@ -1,9 +1,13 @@
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
+import { granted, runOf } from "../../test/unit/granted.ts";
 import type { Json } from "../../src/contract/prediction.ts";
 import { createMeter } from "../metering/meter.ts";
+import type { SlotMessage } from "../runtime/child-messages.ts";
+import { applyItemMessage } from "../runtime/item-messages.ts";
 import { systemClock } from "../system-clock.ts";
 import { StatusError, TransportError } from "../transport/http-client.ts";
 import type { EventBody } from "./claim-outbox.ts";
@@ -76,4 +80,32 @@ test("a value that is nested too deeply to be walked through harms nobody but it
   new EventReporter(delivery, uploads, backlog(), noMeter).succeeded(claim, output, {});
   await expect.poll(() => added).toMatchObject([{ type: "failed" }]);
   await expect.poll(() => existsSync(file)).toBe(false);
+});
+
+test("what a run makes after its time was up is deleted, once what it made before is uploaded", async () => {
+  const scratchDir = mkdtempSync(join(tmpdir(), "edgeplane-reporter-"));
+  onTestFinished(() => rmSync(scratchDir, { recursive: true }));
+  const files = ["before.png", "after.png"].map((name) => join(scratchDir, name));
+  for (const file of files) writeFileSync(file, "made");
+  const added: EventBody[] = [];
+  const delivery = { add: (_token: string, body: EventBody) => void added.push(body) } as unknown as Delivery;
+  const uploaded = Promise.withResolvers<string>();
+  const uploads = { files: () => uploaded.promise, forget() {} } as unknown as Uploads;
+  const report = new EventReporter(delivery, uploads, backlog(), noMeter);
+  const late = { ...granted(claim), ending: "timed_out" as const };
+  const item = runOf([late]).item(claim.token);
+  if (item === undefined) throw new Error("it has no such item");
+  const origin = { scratchDir, fileMark: "mine", isConfined: false };
+  const context = { report, origin, runLimitMs: null, nowMs: 0, meter: createMeter(systemClock).runs };
+  const apply = (message: SlotMessage): void => {
+    applyItemMessage(item, message, { value: null, sizeBytes: 1, mentionsFile: true }, context);
+  };
+  const marked = files.map((file) => ({ $file: file, mediaType: "image/png", mark: "mine" }));
+  apply({ type: "output", id: claim.token, chunk: marked[0] ?? null });
+  apply({ type: "done", id: claim.token, status: "succeeded", output: marked });
+  await setImmediate();
+  expect([files.map((file) => existsSync(file)), added]).toEqual([[true, true], []]);
+  uploaded.resolve("https://edge.example/output.png");
+  await expect.poll(() => added.map(({ type }) => type)).toEqual(["output", "failed"]);
+  await expect.poll(() => files.map((file) => existsSync(file))).toEqual([false, false]);
 });

@@ -94,6 +94,11 @@ export class EventReporter {
     this.#ended(claim);
   }
 
+  /** Behind what was made before: that may have the same files. */
+  untold(claim: ClaimRef, output: Produced): void {
+    if (!isPlain(output)) this.#upload(claim, output, () => Promise.resolve());
+  }
+
   failed(claim: ClaimRef, kind: FailureKind, code: string, message: string, metrics?: Metrics): void {
     const body = { type: "failed", kind, error: { code, message }, ...this.#measured(claim.token) } as const;
     this.#add(claim, metrics === undefined ? body : { ...body, metrics }, message.length);

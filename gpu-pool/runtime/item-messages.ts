@@ -98,9 +98,13 @@ function finish(item: RunItem, message: Done, frame: Frame, context: ItemContext
     item.batchError = message.error ?? "the batch failed";
     return null;
   }
-  if (message.status === "succeeded" && ending !== "timed_out") {
-    report.succeeded(ref, produced(message.output ?? null, message.outputFile, frame, context), metrics);
-    return "succeeded";
+  if (message.status === "succeeded") {
+    const output = produced(message.output ?? null, message.outputFile, frame, context);
+    if (ending !== "timed_out") {
+      report.succeeded(ref, output, metrics);
+      return "succeeded";
+    }
+    report.untold(ref, output);
   }
   if (ending !== null) return reportStopped(item.prediction, report, metrics);
   const why = message.error ?? "The model gave no reason.";

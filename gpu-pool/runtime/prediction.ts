@@ -90,6 +90,8 @@ export type Reporter = {
   log(claim: ClaimRef, text: string): void;
   metric(claim: ClaimRef, metrics: Metrics): void;
   succeeded(claim: ClaimRef, output: Produced, metrics: Metrics): void;
+  /** It came too late to be told: its files go. */
+  untold(claim: ClaimRef, output: Produced): void;
   failed(
     claim: ClaimRef,
     kind: "model" | "input" | "crash" | "timeout" | "late",
