@@ -168,6 +168,12 @@ describe("harm", () => {
     );
   });
 
+  test("processes that a prediction leaves, and that print without end, hold up neither it nor the next", async () => {
+    await withModel("hostile-floods", async (model) => {
+      for (const how of ["start", "again", "stop"]) expect((await model.predict({ how })).output).toBe(how);
+    });
+  });
+
   test("a log line beyond 64 KiB and invalid UTF-8 are sent on", async () => {
     await withModel("hostile-prints", async (model) => {
       const flood = await model.predict({ how: "flood" });

@@ -139,7 +139,10 @@ class LogPump:
             self._flush_partial()
 
     def _drain(self) -> None:
-        while True:
+        """Take what is there now. What comes meanwhile isn't waited for: a process that the model left may print without
+        end."""
+        left = _PIPE_BYTES
+        while left > 0:
             try:
                 data = os.read(self._read_fd, _READ_BYTES)
             except BlockingIOError:
@@ -149,6 +152,7 @@ class LogPump:
             if not data:
                 return
             self._take(data)
+            left -= len(data)
 
     def _take(self, data: bytes) -> None:
         text = self._partial + self._decoder.decode(data)
