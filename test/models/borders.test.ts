@@ -1,9 +1,9 @@
 /** Payloads of every size, files, and models that do harm: what crosses the sockets stays whole. */
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { type Message, withModel } from "./driver.ts";
+import { isObject, type Message, withModel } from "./driver.ts";
 
 const mebibyte = 1024 * 1024;
 
@@ -90,6 +90,15 @@ test("files of an output that can't be sent are deleted, and those of one that c
     }
     expect((await model.predict({ what: "whole" })).status).toBe("succeeded");
     expect(readdirSync(model.scratchDir)).toHaveLength(1);
+  });
+});
+
+test("a file whose name is no UTF-8 leaves under one that is", async () => {
+  await withModel("output-half", async (model) => {
+    const { output } = await model.predict({ what: "odd" });
+    const files = Array.isArray(output) ? output.map((one) => (isObject(one) ? String(one["$file"]) : "")) : [];
+    expect(files.map((file) => basename(file))).toEqual(["caf\ufffd.txt", "caf\ufffd.txt"]);
+    expect(files.map((file) => readFileSync(file, "utf8"))).toEqual(["odd", "odd"]);
   });
 });
 

@@ -180,7 +180,8 @@ def give_path(value: Any, since_ns: int, made: List[str]) -> Dict[str, Any]:
     """An output path as PROTOCOL.md wants it. What was written after ``since_ns`` moves to the scratch folder, and is
     noted in ``made``."""
     path = os.path.abspath(os.fspath(value))
-    name = os.path.basename(path)
+    readable = _readable(path)
+    name = os.path.basename(readable)
     try:
         info = os.stat(path)
     except OSError:
@@ -191,10 +192,15 @@ def give_path(value: Any, since_ns: int, made: List[str]) -> Dict[str, Any]:
         with _whole(name) as target:
             path = shutil.copyfile(path, target)
         made.append(path)
-    elif not in_scratch_dir(path) and (_isolated or info.st_ctime_ns + _CLOCK_SLACK_NS >= since_ns):
+    elif readable != path or (not in_scratch_dir(path) and (_isolated or info.st_ctime_ns + _CLOCK_SLACK_NS >= since_ns)):
         path = _take(_own_temporary(path), name, info.st_ctime_ns + _CLOCK_SLACK_NS >= since_ns)
         made.append(path)
     return _given(path, media_type_of(name))
+
+
+def _readable(path: str) -> str:
+    """The path as a frame can carry it: bytes that are no UTF-8 become U+FFFD."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def _given(path: str, media_type: str) -> Dict[str, Any]:
@@ -221,7 +227,7 @@ def _take(path: str, name: str, is_new: bool) -> str:
 def give_handle(handle: Any, made: List[str]) -> Dict[str, Any]:
     """An output file handle, written to the scratch folder and noted in ``made``."""
     name = getattr(handle, "name", None)
-    name = os.path.basename(name) if isinstance(name, str) and name else ""
+    name = _readable(os.path.basename(name)) if isinstance(name, str) and name else ""
     try:
         if handle.seekable():
             handle.seek(0)

@@ -1,4 +1,5 @@
 import io
+import os
 import tempfile
 from typing import Any
 
@@ -16,4 +17,8 @@ class Runner(BaseRunner):
             return [file, Path(folder) / "missing.txt"]
         if what == "handle":
             return [io.BytesIO(b"made"), object()]
+        if what == "odd":
+            odd = os.fsdecode(b"caf\xe9.txt")
+            (file.parent / odd).write_text("odd")
+            return [Path(file.parent / odd), open(file.parent / odd, "rb")]
         return [file, "and more"]
