@@ -1,6 +1,6 @@
 /** The input of a prediction, from `-i name=value` and `--input-json`, as the model's schema wants it. */
 import { openAsBlob, readFileSync, statSync } from "node:fs";
-import { basename, join, resolve } from "node:path";
+import { basename, resolve } from "node:path";
 import * as z from "zod";
 import type { Client } from "./client.ts";
 import { CliError, exitCodes, messageOf } from "./errors.ts";
@@ -56,7 +56,7 @@ export async function readJsonOf<T>(schema: z.ZodType<T>, io: Io, said: string, 
       said === "-"
         ? await readStdin(io)
         : said.startsWith("@")
-          ? readFileSync(join(io.cwd, said.slice(1)), "utf8")
+          ? readFileSync(resolve(io.cwd, said.slice(1)), "utf8")
           : said;
     return schema.parse(JSON.parse(text));
   } catch (error) {
