@@ -17,9 +17,10 @@ test("JSON in a file is found by its whole path, and by one from the folder of t
   const configuration = { hardware: "cpu", min_instances: 0, max_instances: 1 };
   const deployment = { owner: "local", name: "d", current_release: { ...release, configuration } };
   answers.set("PATCH /v1/deployments/local/d", deployment);
-  for (const said of [`@${file}`, `@${basename(file)}`]) {
-    const args = ["--url", gateway.url, "--key", "ep_x", "deployments", "configure", "local/d", said];
+  for (const path of [file, basename(file)]) {
+    const args = ["--url", gateway.url, "--key", "ep_x", "deployments", "configure", "local/d", `@${path}`];
     expect(await runCli(args, { cwd: folder })).toMatchObject({ code: 0 });
   }
-  expect(asked.map(({ body }) => body)).toEqual(Array(2).fill({ configuration: { maxBatchSize: 4 } }));
+  const said = { configuration: { maxBatchSize: 4 } };
+  expect(asked.map(({ body }) => body)).toEqual([said, said]);
 });

@@ -111,12 +111,7 @@ export class LayerHosts {
     return by;
   }
 
-  async unpack(
-    wish: LayerWish,
-    by = this.host(),
-    lines: string[] = [],
-    dir = this.newFolder("bare"),
-  ): Promise<string> {
+  async unpack(wish: LayerWish, by = this.host(), lines: string[] = [], dir = this.newFolder("bare")): Promise<string> {
     const found = await by.find(wish);
     if (found === null) throw new Error("none is stored");
     write(dir, { "pyvenv.cfg": "home = /elsewhere\n", "bin/activate": "own" });
