@@ -202,6 +202,8 @@ describe("control channel", () => {
       expect(await ask()).toMatchObject({ healthy: false, message: "the model's healthcheck answered False" });
       await model.predict({ healthy: "raise" });
       expect(await ask()).toMatchObject({ healthy: false, message: "the card fell off the bus" });
+      await model.predict({ healthy: "odd" });
+      expect(await ask()).toMatchObject({ healthy: false, message: "the truth of an array is ambiguous" });
     });
     for (const [name, healthy] of [
       ["runner", true],

@@ -79,9 +79,9 @@ class Control:
             answer = healthcheck()
             if inspect.isawaitable(answer):
                 answer = self._await(answer)
+            return bool(answer), "" if answer else "the model's healthcheck answered {!r}".format(answer)
         except BaseException as error:
             return False, error_message(error)
-        return bool(answer), "" if answer else "the model's healthcheck answered {!r}".format(answer)
 
     def _await(self, answer: Any) -> Any:
         async def wait() -> Any:

@@ -1,6 +1,11 @@
 from cog import BaseRunner
 
 
+class Odd:
+    def __bool__(self) -> bool:
+        raise ValueError("the truth of an array is ambiguous")
+
+
 class Runner(BaseRunner):
     def setup(self) -> None:
         self.healthy = True
@@ -11,4 +16,4 @@ class Runner(BaseRunner):
         return self.healthy
 
     def run(self, healthy: str) -> None:
-        self.healthy = {"yes": True, "no": False, "raise": None}[healthy]
+        self.healthy = {"yes": True, "no": False, "raise": None, "odd": Odd()}[healthy]
