@@ -107,7 +107,7 @@ class Metrics:
         if mode == "incr":
             if _kind(value) != "number":
                 raise TypeError("metric {!r}: incr needs a number".format(name))
-            place[key] = (old or 0) + value
+            place[key] = _plain(name, (old or 0) + value)
         else:
             place[key] = value
 

@@ -13,5 +13,9 @@ class Runner(BaseRunner):
             scope.record_metric("value", object())
         if name == "mode":
             scope.record_metric("value", 1, mode="average")
+        if name == "sum":
+            for _ in range(2):
+                scope.record_metric("sum", 1e308, mode="incr")
+            return "ok"
         scope.record_metric(name, 1)
         return "ok"
