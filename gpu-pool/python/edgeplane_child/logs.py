@@ -139,8 +139,8 @@ class LogPump:
             self._flush_partial()
 
     def _drain(self) -> None:
-        """Take what is there now. What comes meanwhile isn't waited for: a process that the model left may print without
-        end."""
+        """Take what is there now. What comes meanwhile isn't waited for: a process that the model left may print
+        without end."""
         left = _PIPE_BYTES
         while left > 0:
             try:

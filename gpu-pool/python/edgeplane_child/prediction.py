@@ -71,8 +71,8 @@ class Prediction:
         return frame('{"type":"started","id":%s}' % self._id_json)
 
     def read_input(self, reader: InputReader) -> Dict[str, Any]:
-        """The arguments for the run method, once. Raises ValueError, and OSError where a disk takes no more. The log says
-        where a file is not what it claims to be."""
+        """The arguments for the run method, once. Raises ValueError, and OSError where a disk takes no more. The log
+        says where a file is not what it claims to be."""
         try:
             return reader.read(self._take_input(), self.files)
         finally:
