@@ -39,8 +39,8 @@ export type LoneSurrogates = "refused" | "replaced";
 /**
  * Reads and parses a JSON body. Throws `payload_too_large` (before reading, when the length is announced),
  * `invalid_json`, `invalid_request` for a value that is nested deeper than 128 levels, `invalid_input` for a text that
- * is none and a number beyond all numbers, both of a client, or what `hold` refuses with, which counts what the text and
- * then the value take.
+ * is none and a number beyond all numbers, both of a client, or what `hold` refuses with, which counts what the text
+ * and then the value take.
  */
 export async function readJson(
   request: Request,
