@@ -249,7 +249,7 @@ function waitAgain(row: Row, now: number, rules: Rules, about: { isPaid?: true }
 function stopAndFinish(row: Row, state: State, error: PredictionError | null, now: number): Effect[] {
   const { session, token, id } = row;
   const held = (row.state === "granted" || row.state === "running") && session !== null && token !== null;
-  const before: Effect[] = held ? [{ type: "stop", session, claim: { id, token } }] : [{ type: "withdraw" }];
+  const before: Effect[] = held ? [{ type: "stop", session, claim: { id, token } }] : [];
   const after = finish(row, state, error, now);
   if (held) row.checkAt = now + STOP_AGAIN_MS;
   return [...before, ...after];
@@ -266,5 +266,6 @@ function finish(row: Row, state: State, error: PredictionError | null, now: numb
   row.metrics["total_time"] = (now - row.createdAt) / 1000;
   if (row.startedAt !== null) row.metrics["predict_time"] ??= (now - row.startedAt) / 1000;
   const effects: Effect[] = [{ type: "webhook", event: "completed" }];
-  return waited && state === "succeeded" ? [{ type: "withdraw" }, ...effects] : effects;
+  // However it ended: its lane would ask for a machine for it, and hand it out, for ever.
+  return waited ? [{ type: "withdraw" }, ...effects] : effects;
 }
