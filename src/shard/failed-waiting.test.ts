@@ -1,4 +1,4 @@
-/** What fails while it waits leaves its lane, too: nobody else tells the lane that it is over. */
+/** What has ended leaves its lane, too, whatever was lost on the way: nobody else tells the lane that it is over. */
 import { expect, it } from "vitest";
 import { memorySql } from "../../test/unit/memory-sql.ts";
 import { submission } from "../../test/unit/submission.ts";
@@ -11,18 +11,19 @@ const LANE = "default";
 const REFUSED: PredictionError = { code: "setup_failed", message: "No machine runs this model." };
 
 function setUp() {
-  const clock = { now: 1_700_000_000_000 };
-  const now = () => clock.now;
-  const shard = new ShardCore(memorySql(), { rules: defaultRules, now, newToken: () => "token" });
+  const now = () => 1_700_000_000_000;
+  const sql = memorySql();
+  const newShard = () => new ShardCore(sql, { rules: defaultRules, now, newToken: () => "token" });
   const lane = new LaneCore(memorySql(), { now });
-  const exchange = () => {
+  const exchange = (shard: ShardCore) => {
     const { hands, withdrawals } = shard.outgoing;
     lane.withdraw(withdrawals.get(LANE) ?? []);
     const { failed } = lane.offer([...(hands.get(LANE)?.values() ?? [])]);
     for (const news of [hands, withdrawals]) news.delete(LANE);
     for (const [id, error] of Object.entries(failed)) shard.granting.failWaiting([id], error);
   };
-  return { clock, shard, lane, exchange };
+  const shard = newShard();
+  return { shard, lane, newShard, exchange: (one = shard) => exchange(one) };
 }
 
 it("leaves its lane when the lane has it failed, so that nobody is asked for a machine for it", () => {
@@ -47,5 +48,22 @@ it("leaves its lane when its last pool says behind the loss of its lease that th
   shard.deliver([{ id: "p1", token: "token", seq: 0, type: "failed", kind: "input", error }], "s1", [LANE]);
   exchange();
   expect(shard.snapshot("p1", null)?.status).toBe("failed");
+  expect(lane.stats().waiting.normal).toBe(0);
+});
+
+it.each([
+  ["has room for it", (shard: ShardCore) => shard.granting.push("s1", ["p1"])],
+  ["has it failed", (shard: ShardCore) => shard.granting.failWaiting(["p1"], REFUSED)],
+])("leaves a lane that %s, though its shard ended before it could say that it was canceled", (_how, offer) => {
+  const { shard, lane, newShard, exchange } = setUp();
+  shard.submit(submission("p1"));
+  exchange();
+  shard.cancel("p1", "account");
+  const reborn = newShard();
+  exchange(reborn);
+  expect(lane.stats().waiting.normal).toBe(1);
+  offer(reborn);
+  exchange(reborn);
+  expect(reborn.snapshot("p1", null)?.status).toBe("canceled");
   expect(lane.stats().waiting.normal).toBe(0);
 });

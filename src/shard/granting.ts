@@ -11,7 +11,7 @@ import type { Effect } from "./machine.ts";
 import type { Outgoing } from "./outgoing.ts";
 import { beginAttempt } from "./progress.ts";
 import type { Progress } from "./progress.ts";
-import { isGranted } from "./row.ts";
+import { isFinished, isGranted } from "./row.ts";
 import type { Row } from "./row.ts";
 import type { Rules } from "./rules.ts";
 import type { Store } from "./store.ts";
@@ -66,6 +66,12 @@ export function createGranting(deps: GrantingDeps) {
     }
   }
 
+  /** Whether it waits. A lane that still has what ended did not hear of the end, as its shard began anew. */
+  function waits(row: Row): boolean {
+    if (isFinished(row.state)) outgoing.withdraw(row);
+    return row.state === "waiting";
+  }
+
   return {
     /** Answers come in the order of the jobs; `later` when the reply is full. */
     claim({ session, jobs }: ClaimRequest, lanes: readonly string[]): ClaimAnswer[] {
@@ -85,7 +91,7 @@ export function createGranting(deps: GrantingDeps) {
      */
     push(session: string, ids: readonly string[]): void {
       each(ids, ({ row }) => {
-        if (row.state !== "waiting") return;
+        if (!waits(row)) return;
         const answer = claimOne(row.id, { session, lanes: [row.fixed.lane], startNow: false });
         if (answer.verdict === "granted") outgoing.grant(session, answer);
       });
@@ -94,7 +100,7 @@ export function createGranting(deps: GrantingDeps) {
     /** The lane found that no pool can set the model up: what still waits fails, with the reason. */
     failWaiting(ids: readonly string[], error: PredictionError): void {
       each(ids, (progress) => {
-        if (progress.row.state === "waiting") save(progress, machine.fail(progress.row, error, now()));
+        if (waits(progress.row)) save(progress, machine.fail(progress.row, error, now()));
       });
     },
 
