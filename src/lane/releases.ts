@@ -33,6 +33,8 @@ export function createReleases({ env, core, lane, kv, after }: ReleasesDeps) {
   let epoch = kv.get<number>("log-epoch") ?? null;
   let releasing: Promise<void> | null = null;
   let failures = 0;
+  /** Whether a failure is to be over before anything is tried again. */
+  let isResting = false;
 
   /** Follows the log to another epoch: what was released to the one before leaves again. */
   function adopt({ setting }: CurrentLog): void {
@@ -40,6 +42,7 @@ export function createReleases({ env, core, lane, kv, after }: ReleasesDeps) {
     epoch = setting.epoch;
     kv.put("log-epoch", epoch);
     failures = 0;
+    isResting = false;
     core.releaseAgain();
   }
 
@@ -84,7 +87,11 @@ export function createReleases({ env, core, lane, kv, after }: ReleasesDeps) {
     failures += 1;
     const retryInMs = retryDelayMs(failures, error);
     log.warn("lane_release_failed", { lane: lane(), retryInMs, reason: reasonOf(error) });
-    after(retryInMs, () => begin());
+    isResting = true;
+    after(retryInMs, () => {
+      isResting = false;
+      begin();
+    });
   }
 
   function begin(): void {
@@ -102,7 +109,7 @@ export function createReleases({ env, core, lane, kv, after }: ReleasesDeps) {
     /** Releases all that may leave; resolves when what was leaving at the call is in the log, or isn't. */
     async release(): Promise<void> {
       if (releasing !== null) await releasing;
-      if (failures === 0) begin();
+      if (!isResting) begin();
       await releasing;
     },
   };
