@@ -9,19 +9,26 @@ import { isTerminal } from "../contract/prediction.ts";
 import type { PredictionSnapshot } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
 import { retryDelayMs } from "../object-calls.ts";
+import { createObjectTimers } from "../object-timers.ts";
 import { withBlobs } from "../storage/blobs.ts";
+import { log, reasonOf } from "../telemetry/log.ts";
 import { enqueueWebhooks, receiverOf } from "../webhooks/client.ts";
 import type { WebhookMessage } from "../webhooks/types.ts";
 import { createCourier } from "./courier.ts";
 import type { Store } from "./store.ts";
 import { wholeMessage } from "./webhook-message.ts";
 import type { PendingWebhook } from "./webhook-message.ts";
+import { within } from "./within.ts";
 
 const BATCH_MESSAGES = 50;
 /** Of an input's or an output's blob, what a message carries; and what messages that leave together weigh, about. */
 const MAX_BLOB_BYTES = 4 * 1024 * 1024;
 /** A call between objects carries 32 MiB. */
 const MAX_BODY_CHARS = 3 * MAX_BLOB_BYTES;
+/** What reading blobs may take of one pass, all together: a bucket that is away holds up nobody who needs none. */
+const READ_MS = 10_000;
+/** One whose blobs could not be read for so long leaves without them. */
+const UNREAD_MS = 3_600_000;
 
 type Place = Pick<PendingWebhook, "createdAt" | "webhookId"> | null;
 
@@ -33,13 +40,18 @@ function before(place: Place): Place {
 export function createWebhookOutbox(env: Env, store: Store) {
   /** Until it is looked: an earlier life of the object may have left some behind. */
   let mayHold = true;
-  /** Senders that did not take theirs: how often in a row, and when they are tried again. */
+  /**
+   * Senders that did not take theirs, and predictions whose blobs could not be read: how often in a row, and when they
+   * are tried again.
+   */
   const resting = new Map<string, { failures: number; until: number }>();
 
   /** What was looked at last; what is left of it and before is for senders that rest. */
   let seen: Place = null;
   /** Until then all that is left is for senders that rest. */
   let restUntil = 0;
+  let readLeftMs = READ_MS;
+  const timers = createObjectTimers();
 
   const courier = createCourier(() => {
     mayHold = store.hasWebhooks();
@@ -49,6 +61,9 @@ export function createWebhookOutbox(env: Env, store: Store) {
   /** One pass: over what is new, or over everything when a sender has rested. */
   async function sendAll(): Promise<void> {
     const now = Date.now();
+    readLeftMs = READ_MS;
+    // Nothing is there for it any more.
+    for (const [name, { until }] of resting) if (until < now - UNREAD_MS) resting.delete(name);
     const rests = [...resting].filter(([, { until }]) => until > now);
     const away = new Set(rests.map(([receiver]) => receiver));
     // While none rests all that is there is to be sent, also what is older than what was seen.
@@ -62,6 +77,12 @@ export function createWebhookOutbox(env: Env, store: Store) {
       seen = last;
     }
     if (away.size > 0) restFor(Math.min(...[...away].map((receiver) => resting.get(receiver)?.until ?? 0)));
+  }
+
+  function rest(name: string, error: unknown, away: Set<string>): void {
+    const failures = (resting.get(name)?.failures ?? 0) + 1;
+    resting.set(name, { failures, until: Date.now() + retryDelayMs(failures, error) });
+    away.add(name);
   }
 
   function restFor(until: number): void {
@@ -79,22 +100,25 @@ export function createWebhookOutbox(env: Env, store: Store) {
       if (chars > MAX_BLOB_BYTES) break;
       last = pending;
       const receiver = receiverOf(env, pending.url);
-      if (away.has(receiver)) continue;
       const { webhookId, url, event, createdAt } = pending;
       const { id: predictionId, accountId } = pending.snapshot;
+      if (away.has(receiver) || away.has(predictionId)) continue;
       const { snapshot } = wholeMessage(pending, pending.isOutline === true ? store.get(predictionId) : null);
-      const body = isTerminal(snapshot.status) ? await wholeBody(snapshot) : await bodyOf(snapshot);
+      const body = isTerminal(snapshot.status) ? await wholeBody(snapshot, createdAt) : await bodyOf(snapshot);
+      if (body instanceof Error) {
+        rest(predictionId, body, away);
+        continue;
+      }
       messages.push({ webhookId, url, event, createdAt, predictionId, accountId, body });
       sent.push({ pending, receiver });
       chars += body.length;
     }
-    const failed = await enqueueWebhooks(env, messages);
-    for (const { receiver } of sent) if (!failed.has(receiver)) resting.delete(receiver);
-    for (const [receiver, error] of failed) {
-      const failures = (resting.get(receiver)?.failures ?? 0) + 1;
-      resting.set(receiver, { failures, until: Date.now() + retryDelayMs(failures, error) });
-      away.add(receiver);
+    const failed = await enqueueWebhooks(env, messages, timers.after);
+    for (const { receiver, pending } of sent) {
+      resting.delete(pending.snapshot.id);
+      if (!failed.has(receiver)) resting.delete(receiver);
     }
+    for (const [receiver, error] of failed) rest(receiver, error, away);
     store.removeWebhooks(sent.filter(({ receiver }) => !away.has(receiver)).map(({ pending }) => pending));
     return last;
   }
@@ -103,10 +127,27 @@ export function createWebhookOutbox(env: Env, store: Store) {
     return JSON.stringify(await presentPrediction(snapshot, env.EDGEPLANE_SECRET));
   }
 
-  /** With input and output in place of their blobs, as far as a message can carry them. */
-  async function wholeBody(snapshot: PredictionSnapshot): Promise<string> {
-    const body = await bodyOf(await withBlobs(env.BLOBS, snapshot, MAX_BLOB_BYTES));
+  /** With input and output in place of their blobs, as far as a message can carry them; an error: not now. */
+  async function wholeBody(snapshot: PredictionSnapshot, createdAt: number): Promise<string | Error> {
+    const whole = await withTheirBlobs(snapshot);
+    if (whole instanceof Error) return Date.now() - createdAt < UNREAD_MS ? whole : bodyOf(snapshot);
+    const body = await bodyOf(whole);
     return body.length <= MAX_BODY_CHARS ? body : bodyOf({ ...snapshot, output: null });
+  }
+
+  async function withTheirBlobs(snapshot: PredictionSnapshot): Promise<PredictionSnapshot | Error> {
+    if (snapshot.inputBlob === null && snapshot.outputBlob === null) return snapshot;
+    if (readLeftMs <= 0) return new Error("what came before took too long");
+    const beganAt = Date.now();
+    try {
+      return await within(withBlobs(env.BLOBS, snapshot, MAX_BLOB_BYTES), readLeftMs, timers.after);
+    } catch (error) {
+      if (!resting.has(snapshot.id))
+        log.warn("webhook_blobs_not_read", { predictionId: snapshot.id, reason: reasonOf(error) });
+      return error instanceof Error ? error : new Error(String(error));
+    } finally {
+      readLeftMs -= Date.now() - beganAt;
+    }
   }
 
   return {

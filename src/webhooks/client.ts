@@ -1,6 +1,8 @@
 /** How the rest of the edge reaches the senders: one object per receiver's host. */
 import type { Env } from "../env.ts";
 import { callObject, objectNamed } from "../object-calls.ts";
+import type { ObjectTimers } from "../object-timers.ts";
+import { within } from "../shard/within.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
 import { checkTarget } from "./target.ts";
 import type { Delivery, RedeliverAnswer, WebhookMessage } from "./types.ts";
@@ -9,6 +11,8 @@ const MAX_MESSAGES = 500;
 const MAX_CHARS = 1_000_000;
 /** Calls at a time: the platform gives a context six connections. */
 const MAX_CALLS = 4;
+/** A sender that takes longer is tried again later: nobody else's messages wait for it. */
+const PATIENCE_MS = 10_000;
 /** The object that keeps the log of messages whose URL names no host that may be called. */
 const REFUSED = "refused";
 
@@ -22,13 +26,14 @@ type Senders = Pick<Env, "WEBHOOKS" | "ALLOW_LOOPBACK_TARGETS">;
 export async function enqueueWebhooks(
   env: Senders,
   messages: readonly WebhookMessage[],
+  after?: ObjectTimers["after"],
 ): Promise<Map<string, unknown>> {
   const batches = batchByHost(env, messages);
   const away = new Map<string, unknown>();
   for (let start = 0; start < batches.length; start += MAX_CALLS) {
     const calls = batches.slice(start, start + MAX_CALLS).map(async ({ host, batch }) => {
       try {
-        await objectNamed(env.WEBHOOKS, host).enqueue(batch);
+        await within(objectNamed(env.WEBHOOKS, host).enqueue(batch), PATIENCE_MS, after);
       } catch (thrown) {
         away.set(host, thrown);
         log.warn("webhook_sender_unreachable", { host, messages: batch.length, reason: reasonOf(thrown) });
