@@ -92,3 +92,17 @@ it("has forgotten what was removed while it was on its way to be remembered", as
   expect([...known]).toEqual(["kept"]);
   expect(core.store.get("gone")?.reservations).toBeNull();
 });
+
+it("asks again soon where a session does not answer for its lease: all deadlines wait for its alarm", async () => {
+  vi.useFakeTimers();
+  try {
+    const core = new ShardCore(memorySql(), { rules: defaultRules, now: Date.now, newToken: () => "token" });
+    const check = () => new Promise<never>(() => {});
+    const env = { POOL: { getByName: () => ({ check }) } } as unknown as Env;
+    const lease = createDispatch(env, core, publish).leaseOf("sick", []);
+    await vi.advanceTimersByTimeAsync(15_000);
+    expect(await Promise.race([lease, Promise.resolve(null)])).toMatchObject({ alive: true });
+  } finally {
+    vi.useRealTimers();
+  }
+});

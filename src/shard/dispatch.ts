@@ -7,6 +7,7 @@ import type { Env } from "../env.ts";
 import type { Lease } from "../fleet/types.ts";
 import type { PublishSettings } from "../log/publish-settings.ts";
 import { objectNamed, retryDelayMs } from "../object-calls.ts";
+import { createObjectTimers } from "../object-timers.ts";
 import { responseService } from "../responses/service.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
 import type { ShardCore } from "./core.ts";
@@ -31,6 +32,8 @@ const FEED_DELAY_MS = 100;
 const BUSY_FEED_DELAY_MS = 500;
 /** As many failures as make the next question about a lease due in about a second. */
 const LEASE_FAILURES = 4;
+/** How long its session may take to answer: the alarm, which ends what is overdue, waits for it. */
+const LEASE_LIMIT_MS = 10_000;
 /**
  * A grant that nothing was heard of for so long may not have arrived: its pool is asked. Grants that left within the
  * step are looked after together, by one timer: one of its own for each would wake the shard for each.
@@ -48,6 +51,7 @@ export function createDispatch(
   onUnanswered: (claims: ClaimRef[]) => void = () => {},
 ) {
   const { outgoing, store } = core;
+  const timers = createObjectTimers();
   let lastFeed = 0;
   /** Grants that are looked after together with those that leave before `closesAt`. */
   let lately: { claims: ClaimRef[]; closesAt: number } = { claims: [], closesAt: -Infinity };
@@ -175,7 +179,11 @@ export function createDispatch(
         return token === undefined || token === null ? [] : [{ id, token }];
       });
       try {
-        return await objectNamed(env.POOL, session).check(claims, core.isPatient());
+        return await within(
+          objectNamed(env.POOL, session).check(claims, core.isPatient()),
+          LEASE_LIMIT_MS,
+          timers.after,
+        );
       } catch (error) {
         // Not to know is not to have lost it: ask again soon.
         return { alive: true, remainingMs: retryDelayMs(LEASE_FAILURES, error) };
