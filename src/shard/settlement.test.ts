@@ -118,6 +118,24 @@ describe("what a plugin reserved", () => {
     expect(core.wake().expired).toMatchObject([{ id }]);
   });
 
+  it("is not forgotten with data that is kept for a minute, while its service is away for a day at most", () => {
+    const { core, clock } = shard();
+    const id = accepted(core, { retentionMs: 60_000 });
+    report(core, id, start(core, id), { type: "succeeded" });
+    core.settlement.take("allowance", 10);
+    clock.now += 120_000;
+    expect(core.wake().expired).toEqual([]);
+    const given = core.settlement.take("allowance", 10);
+    expect(given).toMatchObject([{ id: "r1", how: "settle" }]);
+    core.settlement.settled(given);
+    clock.now += 30_000;
+    expect(core.wake().expired).toMatchObject([{ id }]);
+    const lost = accepted(core, { retentionMs: 60_000 });
+    core.cancel(lost, "account");
+    clock.now += defaultRules.retentionMs;
+    expect(core.wake().expired.map((one) => one.id)).toContain(lost);
+  });
+
   it("is known again when its submission comes twice, as its answer was lost", () => {
     const { core } = shard();
     const id = accepted(core);

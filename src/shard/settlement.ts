@@ -61,6 +61,13 @@ export function createSettlement({ rules, now, store, load, noteWake }: Deps) {
       giveBack(endsOf(row));
     },
 
+    /**
+     * Whether an ended row must stay because a service doesn't have back what was reserved, or its cost: for as long as
+     * data usually stays, however short its own time is. What waits for a correction alone holds nothing.
+     */
+    holds: ({ reservations, handAt, completedAt }: Row): boolean =>
+      reservations !== null && handAt !== null && now() < (completedAt ?? 0) + rules.retentionMs,
+
     /** Takes out the first `limit` for a service. */
     take(service: string, limit: number): ReservationEnd[] {
       const ofService = waiting.get(service) ?? new Map<string, ReservationEnd>();

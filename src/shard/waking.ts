@@ -54,7 +54,8 @@ export function createWaking(deps: Deps) {
         return retention.postpone(row.id);
       }
       if (leases.giveUp(row)) deps.save(progress, [], false);
-      if (!row.strays && (ended.holds(row) || usage.holds(row))) retention.postpone(row.id);
+      const isHeld = ended.holds(row) || usage.holds(row) || settlement.holds(row);
+      if (!row.strays && isHeld) retention.postpone(row.id);
       else retention.fallDue(row, woken);
       return;
     }
