@@ -39,6 +39,17 @@ describe("an object's timers", () => {
     expect(calls).toEqual([20, 20, 30, 50]);
   });
 
+  test("one is hardly late where the clock is set back, and those that are set later come at their time", () => {
+    const timers = createObjectTimers();
+    const calls: string[] = [];
+    timers.after(50, () => calls.push("before"));
+    vi.advanceTimersByTime(10);
+    vi.setSystemTime(Date.now() - 600_000);
+    timers.after(100, () => calls.push("behind"));
+    vi.advanceTimersByTime(1000);
+    expect(calls).toEqual(["before", "behind"]);
+  });
+
   test("one that is given up never calls, given up by another that is due with it or not", () => {
     const timers = createObjectTimers();
     const call = vi.fn<() => void>();

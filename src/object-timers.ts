@@ -4,6 +4,7 @@
  * up two for each prediction grows by half a megabyte in a thousand. One that fires leaves nothing, so that a few which
  * always fire stand in here for all that may be given up.
  */
+import { steadyClock } from "./steady-clock.ts";
 import { log, reasonOf } from "./telemetry/log.ts";
 
 /**
@@ -17,12 +18,13 @@ export type ObjectTimers = ReturnType<typeof createObjectTimers>;
 /** Belongs to one object: the runtime's timers can't be shared between objects. */
 export function createObjectTimers() {
   type Timer = { dueAt: number; call: () => void };
+  const steadyNow = steadyClock(() => Date.now());
   const timers = new Set<Timer>();
   /** When the runtime's timer fires that was set last; those that were set before and fire later do nothing. */
   let armedAt = Infinity;
 
   function arm(dueAt: number): void {
-    const now = Date.now();
+    const now = steadyNow();
     const at = Math.min(dueAt, now + STEP_MS);
     if (at >= armedAt) return;
     armedAt = at;
@@ -32,7 +34,7 @@ export function createObjectTimers() {
   function fire(at: number): void {
     if (at !== armedAt) return;
     armedAt = Infinity;
-    const now = Date.now();
+    const now = steadyNow();
     const due: Timer[] = [];
     let nextAt = Infinity;
     for (const timer of timers) {
@@ -55,7 +57,7 @@ export function createObjectTimers() {
   return {
     /** Calls once, `delayMs` from now; the function that it answers gives it up. */
     after(delayMs: number, call: () => void): () => void {
-      const timer = { dueAt: Date.now() + Math.max(0, delayMs), call };
+      const timer = { dueAt: steadyNow() + Math.max(0, delayMs), call };
       timers.add(timer);
       arm(timer.dueAt);
       return () => void timers.delete(timer);

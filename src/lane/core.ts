@@ -37,13 +37,14 @@ export class LaneCore {
   readonly verdicts = createVerdicts();
   readonly versions: Versions;
   readonly #now: () => number;
+  readonly #wall: () => number;
   readonly runs: Runs;
   /** Marks that end by time, oldest first. */
   readonly #timed = new Map<string, number>();
   #nextRelease = 0;
 
-  constructor(sql: Sql, deps: { now: () => number; rules?: Partial<LaneRules> }) {
-    this.#now = deps.now;
+  constructor(sql: Sql, deps: { now: () => number; wall?: () => number; rules?: Partial<LaneRules> }) {
+    [this.#now, this.#wall] = [deps.now, deps.wall ?? deps.now];
     this.rules = { ...defaultRules, ...deps.rules };
     const { reservedMs, handedMs, unseenMs } = this.rules;
     this.credit = new CreditBook({ reserved: reservedMs, taken: handedMs, pushed: handedMs, granted: unseenMs });
@@ -343,7 +344,7 @@ export class LaneCore {
     const cost = mark?.waiting.cost ?? run?.cost ?? 1;
     const weight = this.backlog.find(ref)?.weight ?? 1;
     const entry: LaneEntry = { ...ref, cost, weight, startBy: 0, traceparent: null };
-    noteStart(version, run?.isReserved === true, ref.priority, now - ref.createdAt);
+    noteStart(version, run?.isReserved === true, ref.priority, this.#wall() - ref.createdAt);
     if (early?.isSettled !== true) {
       const reservedMs = run?.isReserved === true ? run.chargedMs : null;
       const chargedMs = mark?.about.chargedMs ?? reservedMs ?? this.#charge(entry, version);

@@ -28,6 +28,7 @@ import type { OutlookRef } from "./outlook.ts";
 import { roomsOf } from "./rooms.ts";
 import type { PoolRoom } from "./rooms.ts";
 import { createReleases } from "./releases.ts";
+import { steadyClock } from "../steady-clock.ts";
 import type { EntryRef, LaneEntry, LaneNews, LaneStats, OfferReply, Reservation, RoomReport } from "./types.ts";
 
 /** While anything waits, the alarm looks again after this, whatever else was lost. */
@@ -41,15 +42,16 @@ const INHERITED_RETRY_MS = 2000;
 const MAX_WAITING = 100_000;
 
 export class Lane extends DurableObject<Env> {
+  readonly #now = steadyClock(() => Date.now());
   readonly #core: LaneCore;
   readonly #timers = createObjectTimers();
   readonly #faults = createFaults(() => this.ctx.abort("a test fault"));
   readonly #errands: ReturnType<typeof createErrands>;
   readonly #releases: ReturnType<typeof createReleases>;
   readonly #teller = createDemandTeller({
-    now: () => Date.now(),
+    now: () => this.#now(),
     after: (delayMs, call) => this.#timers.after(delayMs, call),
-    demand: () => demandOf(this.#core, Date.now()),
+    demand: () => demandOf(this.#core, this.#now()),
     tell: (report) => this.#scaler().demand(this.#lane, report),
     heard: (reply) => this.#heard(reply),
   });
@@ -60,7 +62,7 @@ export class Lane extends DurableObject<Env> {
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    this.#core = new LaneCore(objectSql(ctx.storage), { now: () => Date.now() });
+    this.#core = new LaneCore(objectSql(ctx.storage), { now: this.#now, wall: () => Date.now() });
     this.#lane = ctx.storage.kv.get<string>("lane") ?? "";
     this.#errands = createErrands(env, () => this.#lane, this.#faults.leaves);
     this.#releases = createReleases({
@@ -251,14 +253,14 @@ export class Lane extends DurableObject<Env> {
 
   /** When machines come, and which versions get none. */
   #heard(reply: DemandReply): void {
-    noteComing(this.#core, reply.versions, Date.now());
+    noteComing(this.#core, reply.versions, this.#now());
     this.#act();
   }
 
   /** Once this turn is over: many things may happen in one. */
   #actSoon(): void {
     this.#teller.changed();
-    this.#actAt(Date.now());
+    this.#actAt(this.#now());
     if (!this.#isWatched && this.#core.hasWaiting()) {
       this.#isWatched = true;
       void this.ctx.storage.setAlarm(Date.now() + WATCH_MS);
@@ -269,7 +271,7 @@ export class Lane extends DurableObject<Env> {
     if (at >= this.#actsAt) return;
     this.#giveUp();
     this.#actsAt = at;
-    const delayMs = at - Date.now();
+    const delayMs = at - this.#now();
     if (delayMs <= 0) queueMicrotask(() => this.#act());
     else this.#giveUp = this.#timers.after(delayMs, () => this.#act());
   }
@@ -280,7 +282,7 @@ export class Lane extends DurableObject<Env> {
     const due = this.#core.due();
     this.#errands.run(due);
     void this.#releases.release();
-    if (due.nextAt !== null) this.#actAt(Math.max(due.nextAt, Date.now() + 1));
+    if (due.nextAt !== null) this.#actAt(Math.max(due.nextAt, this.#now() + 1));
   }
 }
 
