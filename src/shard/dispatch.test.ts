@@ -61,6 +61,26 @@ it("looks after grants that leave one after the other together, half a second af
   }
 });
 
+it("looks after grants that leave after the clock was set back", async () => {
+  vi.useFakeTimers();
+  try {
+    const core = new ShardCore(memorySql(), { rules: defaultRules, now: Date.now, newToken: () => "token" });
+    const env = { POOL: { getByName: () => ({ grant: async () => true }) } } as unknown as Env;
+    const unanswered: string[] = [];
+    const dispatch = createDispatch(env, core, publish, (claims) => unanswered.push(...claims.map(({ id }) => id)));
+    for (const id of ["before", "behind"]) {
+      core.submit(submission(id), { outcome: "reserved", session: id });
+      core.outgoing.feeds.clear();
+      dispatch.kick();
+      await vi.advanceTimersByTimeAsync(1000);
+      vi.setSystemTime(Date.now() - 600_000);
+    }
+    expect(unanswered).toEqual(["before", "behind"]);
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
 it("has forgotten what was removed while it was on its way to be remembered", async () => {
   const core = new ShardCore(memorySql(), { rules: defaultRules, now: () => 0, newToken: () => "token" });
   const known = new Set<string>();

@@ -53,8 +53,8 @@ export function createDispatch(
   const { outgoing, store } = core;
   const timers = createObjectTimers();
   let lastFeed = 0;
-  /** Grants that are looked after together with those that leave before `closesAt`. */
-  let lately: { claims: ClaimRef[]; closesAt: number } = { claims: [], closesAt: -Infinity };
+  /** Grants that are looked after together with those that leave within the step from `beganAt` on. */
+  let lately: { claims: ClaimRef[]; beganAt: number } = { claims: [], beganAt: -Infinity };
 
   const lanes = createLaneCourier(env, core);
   const grants = createCourier(() => outgoing.grants.keys(), grant);
@@ -69,8 +69,9 @@ export function createDispatch(
 
   function lookAfter(claims: readonly ClaimRef[]): void {
     const now = Date.now();
-    if (now < lately.closesAt) return void lately.claims.push(...claims);
-    const batch = { claims: [...claims], closesAt: now + UNANSWERED_STEP_MS };
+    // On both sides: once the clock was set back, its time is over.
+    if (Math.abs(now - lately.beganAt) < UNANSWERED_STEP_MS) return void lately.claims.push(...claims);
+    const batch = { claims: [...claims], beganAt: now };
     lately = batch;
     setTimeout(() => onUnanswered(batch.claims), UNANSWERED_MS + UNANSWERED_STEP_MS);
   }

@@ -1,4 +1,4 @@
-import { expect, it } from "vitest";
+import { expect, it, vi } from "vitest";
 import { memorySql } from "../../test/unit/memory-sql.ts";
 import { submission } from "../../test/unit/submission.ts";
 import type { Env } from "../env.ts";
@@ -125,4 +125,22 @@ it("says that a prediction came back until its lane has heard it, though a sweep
   away.clear();
   courier.kick();
   await expect.poll(() => courier.isPending()).toBe(false);
+});
+
+it("tells its lane who waits no longer, though the clock is set back while the news waits for company", async () => {
+  vi.useFakeTimers();
+  try {
+    const { core, courier, submit } = setUp();
+    const [id = ""] = submit("here", 0, 1);
+    core.outgoing.hands.clear();
+    core.cancel(id, "account");
+    courier.kick();
+    vi.setSystemTime(Date.now() - 600_000);
+    await vi.advanceTimersByTimeAsync(1000);
+    courier.kick();
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(core.outgoing.withdrawals.size).toBe(0);
+  } finally {
+    vi.useRealTimers();
+  }
 });

@@ -5,6 +5,7 @@ import type { LaneEntry, LaneNews, Offer, OfferReply, Reservation } from "../lan
 import { modelPath } from "../contract/manifest.ts";
 import { objectNamed } from "../object-calls.ts";
 import { createObjectTimers } from "../object-timers.ts";
+import { steadyClock } from "../steady-clock.ts";
 import type { ShardCore } from "./core.ts";
 import { createCourier } from "./courier.ts";
 import { createLaneViews } from "./lane-views.ts";
@@ -28,7 +29,8 @@ export type LaneCourier = ReturnType<typeof createLaneCourier>;
 export function createLaneCourier(env: Env, core: ShardCore) {
   const { outgoing } = core;
   const timers = createObjectTimers();
-  const views = createLaneViews(() => Date.now());
+  const now = steadyClock(() => Date.now());
+  const views = createLaneViews(now);
   /** Accounts that have as many waiting predictions in a lane as they may, until when that is believed. */
   const full = new Map<string, { limit: number; until: number }>();
   const patientSince = new Map<string, number>();
@@ -36,7 +38,7 @@ export function createLaneCourier(env: Env, core: ShardCore) {
   const lastOffered = new Map<string, number>();
   const courier = createCourier(lanesWithNews, tellNews);
   const shortWay = createShortWay({
-    now: () => Date.now(),
+    now,
     ask: (lane, entries) => laneOf(lane).reserve(lane, entries),
     unused(lane, ids) {
       for (const id of ids) outgoing.unuse(lane, id);
@@ -59,8 +61,8 @@ export function createLaneCourier(env: Env, core: ShardCore) {
 
   function hasWaited(lane: string): boolean {
     const since = patientSince.get(lane);
-    if (since !== undefined) return Date.now() - since >= PATIENT_NEWS_MS;
-    patientSince.set(lane, Date.now());
+    if (since !== undefined) return now() - since >= PATIENT_NEWS_MS;
+    patientSince.set(lane, now());
     setTimeout(() => courier.kick(), PATIENT_NEWS_MS + 1);
     return false;
   }
@@ -93,7 +95,7 @@ export function createLaneCourier(env: Env, core: ShardCore) {
       shortWay.wentWell(lane);
       views.note(lane, reply, [...news.withdrawn, ...news.granted]);
       for (const model of views.open(reply.view)) shortWay.hasRoom(lane, model);
-      for (const [account, limit] of Object.entries(reply.full)) full.set(account, { limit, until: Date.now() + 2000 });
+      for (const [account, limit] of Object.entries(reply.full)) full.set(account, { limit, until: now() + 2000 });
       for (const [id, error] of Object.entries(reply.failed)) core.granting.failWaiting([id], error);
     } catch (error) {
       keep(lane, news);
@@ -137,7 +139,7 @@ export function createLaneCourier(env: Env, core: ShardCore) {
     limitReached(account: string): number | null {
       const known = full.get(account);
       if (known === undefined) return null;
-      if (Date.now() < known.until) return known.limit;
+      if (now() < known.until) return known.limit;
       full.delete(account);
       return null;
     },
