@@ -142,3 +142,30 @@ it("remembers no more of what was lost than its memory is meant for", () => {
   lane.gone("one");
   expect(lane.memory()).toMatchObject({ runs: 0, lost: 2 });
 });
+
+it("begins nothing that ended while its shard could not reach the lane for half a minute", () => {
+  let now = 1_000_000;
+  const lane = new LaneCore(memorySql(), { now: () => now });
+  const entry = (id: string): LaneEntry => ({
+    ...{ id, account: "a", weight: 1, priority: "normal", cost: 1, model: "local/echo", version: "v" },
+    ...{ createdAt: now, startBy: now + 60_000, traceparent: null },
+  });
+  const model = { model: "local/echo", version: "v", room: 1, startNow: 1, readyInMs: 0, problem: null };
+  let n = 0;
+  const tell = (...ended: string[]) => {
+    n += 1;
+    const told = ended.map((id) => ({ id, ms: 5 }));
+    lane.tell({ session: "one", n, full: true, models: [model], seen: ended, ended: told });
+  };
+  tell();
+  const [late, other] = [entry("a1"), entry("a2")];
+  lane.reserve([late]);
+  tell("a1");
+  now += 40_000;
+  lane.reserve([other]);
+  tell("a2");
+  lane.granted([{ ...late, session: "one" }]);
+  lane.granted([{ ...other, session: "one" }]);
+  // Else its machine would seem to be busy for a day.
+  expect(lane.stats().inFlight).toBe(0);
+});

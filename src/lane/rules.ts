@@ -29,7 +29,10 @@ export type LaneRules = {
    */
   maxRuns: number;
   maxRunMs: number;
-  /** Runs that ended before their shards told that they were granted; and as many whose session is over. */
+  /**
+   * Runs that ended before their shards told that they were granted, which leave an overloaded lane alone for 45 s at
+   * most; and as many whose session is over.
+   */
   maxEnded: number;
   endedMs: number;
   /** Versions; beyond it those that nobody serves and nobody waits for are forgotten. */
@@ -52,6 +55,6 @@ export const defaultRules: LaneRules = {
   maxRuns: 50_000,
   maxRunMs: 86_400_000,
   maxEnded: 10_000,
-  endedMs: 10_000,
+  endedMs: 60_000,
   maxVersions: 5000,
 };
