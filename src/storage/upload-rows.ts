@@ -121,16 +121,21 @@ export async function keysUnderWay(db: D1Database, keys: readonly string[]): Pro
   return new Set(results.map(({ blob_key: key }) => key));
 }
 
-/** Notes that a part has arrived, in place of one that came before under its number; the upload lives on. */
-export async function savePart(db: D1Database, uploadId: string, part: Part, now: number): Promise<void> {
-  await db.batch([
+/**
+ * Notes that a part has arrived, in place of one that came before under its number; the upload lives on. False, and
+ * nothing else, when it has ended meanwhile.
+ */
+export async function savePart(db: D1Database, uploadId: string, part: Part, now: number): Promise<boolean> {
+  const saved = await db.batch([
     db
       .prepare(
-        "INSERT OR REPLACE INTO upload_parts (upload_id, number, size_bytes, etag, sha256) VALUES (?, ?, ?, ?, ?)",
+        `INSERT OR REPLACE INTO upload_parts (upload_id, number, size_bytes, etag, sha256)
+         SELECT id, ?2, ?3, ?4, ?5 FROM uploads WHERE id = ?1`,
       )
       .bind(uploadId, part.number, part.sizeBytes, part.etag, part.sha256),
     db.prepare("UPDATE uploads SET expires_at = ? WHERE id = ?").bind(now + UPLOAD_IDLE_MS, uploadId),
   ]);
+  return (saved.at(-1)?.meta.changes ?? 0) > 0;
 }
 
 export async function deletePart(db: D1Database, uploadId: string, number: number): Promise<void> {

@@ -42,6 +42,8 @@ export const MAX_UPLOAD_BYTES = MAX_PARTS * DEFAULT_PART_BYTES;
  */
 const SWEEP_CALLS = 3;
 
+const GONE = "The upload was given up or completed meanwhile, or is older than 7 days.";
+
 export type UploadPlan = {
   id: string;
   accountId: string | null;
@@ -107,8 +109,8 @@ export async function putPart(
     throw new EdgeplaneError("checksum_mismatch", `Part ${number} has the SHA-256 ${sha256}, not ${expectedSha256}.`);
   }
   const part: Part = { number, sizeBytes, etag: stored.etag, sha256 };
-  await savePart(stores.DB, upload.id, part, Date.now());
-  return part;
+  if (await savePart(stores.DB, upload.id, part, Date.now())) return part;
+  throw new EdgeplaneError("not_found", GONE);
 }
 
 /** The numbers of the parts that have not arrived. */
@@ -196,8 +198,7 @@ async function compositeSha256(parts: readonly Part[]): Promise<string> {
 function refusalOf(thrown: unknown): unknown {
   const code = bucketCode(thrown);
   if (code === "10024") {
-    const detail = "The upload was given up or completed meanwhile, or is older than 7 days.";
-    return new EdgeplaneError("not_found", detail, { cause: thrown });
+    return new EdgeplaneError("not_found", GONE, { cause: thrown });
   }
   if (code === "10025") {
     const detail = "A part was replaced by another call while it was noted: send the parts again that you sent twice.";

@@ -3,7 +3,7 @@ import { call, callJson, newKey, testEnv } from "../../../test/worker/edge-harne
 import { createUploadedFile } from "../../registry/files.ts";
 import { sweepExpired } from "../../registry/sweep.ts";
 import { findUpload } from "../../storage/upload-rows.ts";
-import { abortUpload, completeUpload } from "../../storage/uploads.ts";
+import { abortUpload, completeUpload, putPart } from "../../storage/uploads.ts";
 
 const PART = 5 * 1024 * 1024;
 
@@ -176,6 +176,28 @@ describe("an upload in parts", () => {
     for (const table of ["uploads", "upload_parts"]) {
       expect(await testEnv.DB.prepare(`SELECT * FROM ${table}`).first()).toBeNull();
     }
+  });
+
+  it("has no part that arrives as it is given up: nothing would ever take its row away", async () => {
+    const { id } = await start(10);
+    const accountId = await testEnv.DB.prepare("SELECT account_id FROM uploads WHERE id = ?")
+      .bind(id)
+      .first("account_id");
+    const upload = await findUpload(testEnv.DB, String(accountId), id);
+    if (upload === null) throw new Error("not there");
+    const bucket = {
+      resumeMultipartUpload: (...which: [string, string]) => ({
+        async uploadPart(...part: Parameters<R2MultipartUpload["uploadPart"]>) {
+          const uploaded = await testEnv.BLOBS.resumeMultipartUpload(...which).uploadPart(...part);
+          await abortUpload(testEnv, upload);
+          return uploaded;
+        },
+      }),
+    } as unknown as R2Bucket;
+    const body = new Response(bytesOf(10, 1)).body;
+    const put = putPart({ DB: testEnv.DB, BLOBS: bucket }, upload, 1, body, null);
+    await expect(put).rejects.toMatchObject({ code: "not_found" });
+    expect(await testEnv.DB.prepare("SELECT * FROM upload_parts WHERE upload_id = ?").bind(id).first()).toBeNull();
   });
 
   it("is nobody else's", async () => {
