@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { EdgeplaneError } from "../contract/errors.ts";
 import type { EventsReply, EventsRequest } from "../contract/event.ts";
 import { parkedKeys } from "../contract/parked.ts";
@@ -17,6 +17,7 @@ let isOpen: boolean;
 let isAway: boolean;
 let refuse: EdgeplaneError | Error | null;
 let arrivesWithPause: (() => void) | null;
+let isHung: boolean;
 
 const store: ParkedStore = {
   async read() {
@@ -44,6 +45,7 @@ function mailbox(): Mailbox {
     session,
     async receive(request) {
       received.push(request);
+      if (isHung) await new Promise<never>(() => {});
       if (refuse !== null) throw refuse;
       return reply;
     },
@@ -68,9 +70,26 @@ beforeEach(() => {
   isAway = false;
   refuse = null;
   arrivesWithPause = null;
+  isHung = false;
 });
 
 describe("Mailbox", () => {
+  it("gives a delivery up that is never answered, and makes it again: who ends the session waits for it", async () => {
+    vi.spyOn(console, "warn").mockImplementation(() => {});
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    park(1);
+    isHung = true;
+    const box = mailbox();
+    const collected = box.collect();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(box.isCollecting).toBe(false);
+    await collected;
+    isHung = false;
+    await box.collect();
+    expect(told).toEqual([[1, "answered"]]);
+  });
+
   it("delivers what it hears of, answers through the channel and takes it out", async () => {
     park(1);
     await mailbox().noticed(1);

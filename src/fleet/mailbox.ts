@@ -12,11 +12,16 @@ import { safeParse } from "../contract/safe-parse.ts";
 import { parseWellFormed } from "../contract/well-formed.ts";
 import { describeKvError } from "../contract/parked.ts";
 import type { ParkedKeys, ParkedOutcome } from "../contract/parked.ts";
+import { createObjectTimers } from "../object-timers.ts";
+import { within } from "../shard/within.ts";
 import { log } from "../telemetry/log.ts";
 import type { Parked, ParkedStore } from "./parked-store.ts";
 
 /** A notice may overtake what it tells of, where Redis reads from a replica. */
 const NOTICE_PAUSES_MS = [0, 50, 200, 500] as const;
+
+/** What is not delivered by then is delivered again: the session can't end meanwhile, nor its claims be judged. */
+const DELIVERY_LIMIT_MS = 60_000;
 
 /** As much as `/pool/v1/events` takes. */
 const MAX_REQUEST_CHARS = 30 * 1024 * 1024;
@@ -36,6 +41,7 @@ export type MailboxOptions = {
 
 export class Mailbox {
   readonly #options: MailboxOptions;
+  readonly #timers = createObjectTimers();
   #collecting: Promise<number> | null = null;
   /** The highest number that was read. */
   #seen = -1;
@@ -107,7 +113,10 @@ export class Mailbox {
       return { outcome: "refused", status: 422, message: "What was parked is not an events request of this session." };
     }
     try {
-      return { outcome: "answered", reply: await this.#options.receive(parsed.data) };
+      return {
+        outcome: "answered",
+        reply: await within(this.#options.receive(parsed.data), DELIVERY_LIMIT_MS, this.#timers.after),
+      };
     } catch (error) {
       if (error instanceof EdgeplaneError) return { outcome: "refused", status: error.status, message: error.message };
       warn(error);
