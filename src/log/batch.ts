@@ -19,6 +19,13 @@ export function recordBytes(record: AppendRecord): number {
   return utf8.encode(encodeRecord(record, 0)).byteLength;
 }
 
+/** The characters that a record brings into an answer: keys and headers may be as large as values. */
+export function answerLength({ key, value, headers }: Pick<LogMessage, "value" | "headers"> & { key: string | null }) {
+  let length = value.length + (key?.length ?? 0);
+  for (const header of headers) length += header.key.length + header.value.length;
+  return length;
+}
+
 /** Packs records into as few rows as their sizes allow. `lost` says which offsets are stored without their record. */
 export function encodeBatches(records: readonly AppendRecord[], now: number, lost: () => boolean): EncodedBatch[] {
   const batches: EncodedBatch[] = [];

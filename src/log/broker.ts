@@ -9,6 +9,7 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Env } from "../env.ts";
 import { createObjectTimers } from "../object-timers.ts";
+import { answerLength } from "./batch.ts";
 import { CommitStore } from "./commits.ts";
 import { Groups } from "./groups.ts";
 import type { Member } from "./groups.ts";
@@ -163,7 +164,7 @@ export class LogBroker extends DurableObject<Env> {
         const limits = { records: FETCH_RECORDS - messages.length, bytes: MAX_ANSWER_BYTES - bytes };
         if (limits.records <= 0 || limits.bytes <= 0) continue;
         const found = this.#store.read(topic, partition, offset, limits).messages;
-        for (const { value } of found) bytes += value.length;
+        for (const message of found) bytes += answerLength(message);
         messages.push(...found);
       }
       const keys = request.from.map(({ topic, partition }) => partitionKey(topic, partition));

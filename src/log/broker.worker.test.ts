@@ -28,6 +28,26 @@ describe("LogBroker", () => {
     expect(answer.ok && answer.value.map(({ topic }) => topic)).toEqual(["a", "b"]);
   });
 
+  it.each([
+    ["keys", { key: "x".repeat(700_000), value: "", headers: [], timestamp: null }],
+    ["headers", { key: null, value: "", headers: [{ key: "h", value: "x".repeat(700_000) }], timestamp: null }],
+  ])("counts %s to what one answer may carry", async (what, record) => {
+    const broker = env.LOG.getByName(`heavy-${what}`);
+    const records = [record, record, record];
+    for (const partition of [0, 1]) {
+      await broker.produce([{ topic: "t", partition, partitionCount: 2, owner: null, records }], null);
+    }
+    const from = [0, 1].map((partition) => ({ topic: "t", partition, offset: 0 }));
+    const fetched = await broker.fetchRecords({ from, timeoutMs: 0, waitId: "w" });
+    expect(fetched.ok && fetched.value.map(({ partition }) => partition)).toEqual([0, 1]);
+    const consumed = await broker.consume({
+      ...{ group: "g", instance: "i", principal: "user:a", broker: { index: 0, count: 1 }, room: 500, timeoutMs: 0 },
+      ...{ topics: [{ topic: "t", partitions: 2 }], mode: "take", waitId: "v" },
+      options: { autoCommit: false, autoCommitIntervalMs: 5000, reset: "earliest", sessionTimeoutMs: 60_000 },
+    });
+    expect(consumed.ok && consumed.value.messages).toHaveLength(1);
+  });
+
   it("refuses faults unless the deployment is a local one", async () => {
     const reply = await env.LOG.getByName(brokerName(0)).setFaults({ dropProbability: 1 });
     expect(reply).toMatchObject({ ok: false, code: "forbidden" });

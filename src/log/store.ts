@@ -6,7 +6,7 @@
  * what all rows of its partition up to it have taken (`total`), so that a size is the difference of two rows. Nothing
  * but the topics is read at a start.
  */
-import { decodeBatch, encodeBatches, toMessage } from "./batch.ts";
+import { answerLength, decodeBatch, encodeBatches, toMessage } from "./batch.ts";
 import type { StoredRecord } from "./batch.ts";
 import { partitionKey } from "./names.ts";
 import type { Append, Appended, LogMessage, OffsetQuery } from "./protocol.ts";
@@ -129,7 +129,7 @@ export class PartitionStore {
         const record = records[index];
         if (messages.length >= limits.records) return false;
         if (record) {
-          bytes += record.value.length;
+          bytes += answerLength(record);
           if (messages.length > 0 && bytes > limits.bytes) return false;
           messages.push(toMessage(topic, partition, base + index, record));
         }

@@ -1,9 +1,10 @@
 /** Takes records for a member from the partitions that it owns, in turn, and moves its positions on. */
+import { answerLength } from "./batch.ts";
 import type { Member, Owned } from "./groups.ts";
 import type { LogMessage } from "./protocol.ts";
 import type { PartitionStore } from "./store.ts";
 
-/** Of values in one answer, in characters; one record may be larger. */
+/** Of records in one answer, in characters; one record may be larger. */
 export const MAX_ANSWER_BYTES = 1_048_576;
 const READ_AHEAD = 64;
 
@@ -42,7 +43,7 @@ export function takeRecords(store: PartitionStore, member: Member, room: number)
         sources = sources.filter((other) => other !== source);
         continue;
       }
-      bytes += message.value.length;
+      bytes += answerLength(message);
       if (taken.length >= room || (taken.length > 0 && bytes > MAX_ANSWER_BYTES)) return taken;
       source.advance();
       taken.push(message);
