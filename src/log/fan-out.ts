@@ -68,7 +68,12 @@ export async function consumeFromAll(
       return reply.ready ? "ready" : reply.superseded ? "over" : "nothing";
     });
     await first[0]?.done;
-    for (const index of ready.filter((index) => index !== first[0]?.index)) await take(index);
+    for (const index of ready.filter((index) => index !== first[0]?.index)) {
+      // What was taken counts as handed on: it must be, though the next broker fails.
+      await take(index).catch((error: unknown) => {
+        if (messages.length === 0) throw error;
+      });
+    }
     if (messages.length > 0 || superseded || Date.now() >= deadline) return messages;
   }
 }
