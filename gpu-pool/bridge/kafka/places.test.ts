@@ -35,6 +35,13 @@ describe("a member's places", () => {
     expect(places.drain(10, 100)).toHaveLength(1);
   });
 
+  it("count headers to the bytes of a reply", () => {
+    const places = filled({ a: 0 });
+    const heavy = (offset: number) => ({ ...record("a", 0, offset), headers: [{ key: "h", value: "x".repeat(5000) }] });
+    places.get({ topic: "a", partition: 0 })?.buffer.push(heavy(0), heavy(1), heavy(2));
+    expect(places.drain(10, 11_000)).toHaveLength(2);
+  });
+
   it("know what to commit, and forget it once that was committed", () => {
     const places = filled({ a: 5 });
     places.drain(3, 1e9);

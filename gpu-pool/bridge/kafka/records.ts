@@ -101,7 +101,9 @@ function isFetchResponse(value: unknown): value is FetchResponse {
 
 /** A rough size of a record in a reply. */
 export function recordBytes(record: RestRecord): number {
-  return record.value.length + record.key.length + 120;
+  let bytes = record.value.length + record.key.length + 120;
+  for (const { key, value } of record.headers) bytes += key.length + value.length + 24;
+  return bytes;
 }
 
 function text(bytes: Buffer | null): string {
