@@ -12,8 +12,11 @@ const CALL_MS = 40_000;
 const WAIT_MS = 5000;
 
 export type TopicReader = {
-  /** The next records behind these offsets, in the order of each partition; none after a while without. */
-  read(offsets: Readonly<Record<string, number>>): Promise<ReadRecord[]>;
+  /**
+   * The next records behind these offsets, in the order of each partition; none after a while without. `only`: of these
+   * partitions.
+   */
+  read(offsets: Readonly<Record<string, number>>, only?: ReadonlySet<number>): Promise<ReadRecord[]>;
 };
 
 export function createTopicReader(
@@ -36,9 +39,10 @@ export function createTopicReader(
   }
 
   /** What retention has removed is left out: a place before the oldest record is moved there. */
-  async function places(offsets: Readonly<Record<string, number>>) {
+  async function places(offsets: Readonly<Record<string, number>>, only: ReadonlySet<number> | undefined) {
     const topics = z.record(z.string(), z.number().int()).parse(await call("/topics"));
-    const partitions = Array.from({ length: topics[topic] ?? 0 }, (_, partition) => ({ topic, partition }));
+    const all = Array.from({ length: topics[topic] ?? 0 }, (_, partition) => ({ topic, partition }));
+    const partitions = all.filter(({ partition }) => only?.has(partition) ?? true);
     if (partitions.length === 0) return [];
     const oldest = PlacesSchema.parse(await call("/offsets/earliest", partitions));
     return oldest.map(({ partition, offset }) => ({
@@ -49,8 +53,8 @@ export function createTopicReader(
   }
 
   return {
-    async read(offsets) {
-      const topicPartitionOffsets = await places(offsets);
+    async read(offsets, only) {
+      const topicPartitionOffsets = await places(offsets, only);
       if (topicPartitionOffsets.length === 0) {
         await new Promise((resolve) => setTimeout(resolve, waitMs));
         return [];

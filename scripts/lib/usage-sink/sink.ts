@@ -105,19 +105,30 @@ export function createSink(options: SinkOptions) {
     }
   }
 
+  /** Partitions in which something is left of what was begun to be sent. */
+  function begunIn(): Set<number> {
+    const begun = Object.entries(state.sending?.upTo ?? {});
+    return new Set(
+      begun.flatMap(([partition, upTo]) => ((state.offsets[partition] ?? 0) < upTo ? Number(partition) : [])),
+    );
+  }
+
   /** What was begun to be sent comes first, by itself; where nothing is left of it, all comes. */
-  function again(records: ReadRecord[]): ReadRecord[] {
-    const begun = state.sending?.upTo;
-    if (begun === undefined) return records;
-    const left = records.filter(({ partition, offset }) => offset < (begun[partition] ?? 0));
-    if (left.length === 0) state.sending = null;
-    return left.length === 0 ? records : left;
+  async function next(): Promise<ReadRecord[]> {
+    const begun = state.sending?.upTo ?? {};
+    const partitions = begunIn();
+    // Of these alone: others may have so much by now that a read brings nothing else.
+    const found = partitions.size === 0 ? [] : await reader.read(state.offsets, partitions);
+    const left = found.filter(({ partition, offset }) => offset < (begun[partition] ?? 0));
+    if (left.length > 0) return left;
+    state.sending = null;
+    return reader.read(state.offsets);
   }
 
   return {
     /** Carries what comes next; answers how much that was. */
     async step(): Promise<Step> {
-      const records = again(await reader.read(state.offsets));
+      const records = await next();
       const step: Step = { read: records.length, sent: 0, dead: 0 };
       if (records.length === 0) return step;
       const upTo = { ...state.offsets, ...reached(records) };
@@ -137,7 +148,7 @@ export function createSink(options: SinkOptions) {
       }
       for (let at = 0; at < fit.length; at += target.batch) await send(fit.slice(at, at + target.batch), since, step);
       state.offsets = upTo;
-      state.sending = null;
+      if (begunIn().size === 0) state.sending = null;
       writeState(statePath, state);
       return step;
     },
