@@ -131,6 +131,8 @@ export class LogBroker extends DurableObject<Env> {
     if (refusal !== null) return refusal;
     const unplaced = this.#unplaced(member);
     if (unplaced) return unplaced;
+    // Where it begins is to be remembered, too, though nothing comes: else it begins elsewhere after a restart.
+    if ([...member.owned.values()].some(({ dirty }) => dirty)) this.#armCommit(member);
     member.waitingUntil = startedAt + request.timeoutMs;
     this.#waits.begin(request.waitId, member);
     try {

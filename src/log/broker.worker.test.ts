@@ -48,6 +48,24 @@ describe("LogBroker", () => {
     expect(consumed.ok && consumed.value.messages).toHaveLength(1);
   });
 
+  it("commits by itself where a group begins at the end, though nothing came yet", async () => {
+    const broker = env.LOG.getByName("begins-at-end");
+    const place = { topic: "t", partition: 0 };
+    const records = [{ key: null, value: "x", headers: [], timestamp: null }];
+    const append = { ...place, partitionCount: 1, owner: null, records };
+    await broker.produce([append, append], null);
+    const options = { autoCommitIntervalMs: 1, reset: "latest", sessionTimeoutMs: 60_000 } as const;
+    const consume = (group: string, autoCommit: boolean) =>
+      broker.consume({
+        ...{ group, instance: "i", principal: "user:a", broker: { index: 0, count: 1 }, room: 500, timeoutMs: 0 },
+        ...{ topics: [{ topic: "t", partitions: 1 }], mode: "take", waitId: group },
+        options: { ...options, autoCommit },
+      });
+    for (const isAutomatic of [true, false]) expect((await consume(String(isAutomatic), isAutomatic)).ok).toBe(true);
+    await expect.poll(() => broker.committed("true", [place])).toEqual([2]);
+    expect(await broker.committed("false", [place])).toEqual([-1]);
+  });
+
   it("refuses faults unless the deployment is a local one", async () => {
     const reply = await env.LOG.getByName(brokerName(0)).setFaults({ dropProbability: 1 });
     expect(reply).toMatchObject({ ok: false, code: "forbidden" });
