@@ -55,6 +55,8 @@ export class LogBroker extends DurableObject<Env> {
   #expiry: { giveUp: () => void; dueAt: number } | null = null;
   #alarmAt: number | null = null;
   #faults: LogFaults = {};
+  /** What the sweep under way is through with: the records, of which it knows the oldest one's time, and the groups. */
+  #swept: { records: { oldestAt: number | null } | null; groups: boolean } = { records: null, groups: false };
 
   constructor(state: DurableObjectState, env: Env) {
     super(state, env);
@@ -114,6 +116,8 @@ export class LogBroker extends DurableObject<Env> {
         this.#store.trim(topic, partition, now, this.#retention, SWEEP_ROWS);
       }
     }
+    const { records } = this.#swept;
+    if (records !== null) records.oldestAt ??= now;
     this.#armAlarm(now + SWEEP_EVERY_MS);
     return answer(results);
   }
@@ -236,10 +240,19 @@ export class LogBroker extends DurableObject<Env> {
     this.#alarmAt = null;
     this.#armAlarm(now + SWEEP_EVERY_MS);
     try {
-      const { more, oldestAt } = this.#store.sweep(now, this.#retention);
-      this.#commits.sweep(now, (group) => this.#groups.has(group));
-      if (more) await this.#setAlarm(now + 100);
-      else if (oldestAt === null) await this.#clearAlarm();
+      const swept = this.#swept;
+      if (swept.records === null) {
+        const { more, oldestAt } = this.#store.sweep(now, this.#retention);
+        if (!more) swept.records = { oldestAt };
+      }
+      swept.groups ||= !this.#commits.sweep(now, (group) => this.#groups.has(group));
+      if (swept.records === null || !swept.groups) {
+        await this.#setAlarm(now + 100);
+        return;
+      }
+      const { oldestAt } = swept.records;
+      this.#swept = { records: null, groups: false };
+      if (oldestAt === null) await this.#clearAlarm();
       else await this.#setAlarm(Math.max(now + SWEEP_EVERY_MS, oldestAt + this.#retention.ms));
     } catch (error) {
       console.error("log sweep failed", error instanceof Error ? error.message : String(error));

@@ -66,6 +66,25 @@ describe("LogBroker", () => {
     expect(await broker.committed("false", [place])).toEqual([-1]);
   });
 
+  it("forgets all groups that are long gone before it sleeps", async () => {
+    const broker = env.LOG.getByName("many-groups");
+    const records = [{ key: null, value: "x", headers: [], timestamp: null }];
+    await broker.produce([{ topic: "t", partition: 0, partitionCount: 1, owner: null, records }], null);
+    const left = await runInDurableObject(broker, async (instance, { storage }) => {
+      for (let group = 0; group < 250; group += 1) {
+        const [name, at] = [`group-${String(group).padStart(3, "0")}`, group < 150 ? Date.now() : 1];
+        storage.sql.exec("insert into commits values (?, 't', 0, 1, ?, 'user:a')", name, at);
+      }
+      const count = () => storage.sql.exec<{ n: number }>("select count(*) as n from commits").one().n;
+      for (let sweeps = 0; sweeps < 3; sweeps += 1) {
+        await instance.alarm();
+        if (((await storage.getAlarm()) ?? 0) > Date.now() + DAY_MS) break;
+      }
+      return count();
+    });
+    expect(left).toBe(150);
+  });
+
   it("refuses faults unless the deployment is a local one", async () => {
     const reply = await env.LOG.getByName(brokerName(0)).setFaults({ dropProbability: 1 });
     expect(reply).toMatchObject({ ok: false, code: "forbidden" });

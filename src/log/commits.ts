@@ -80,8 +80,11 @@ export class CommitStore {
     return row?.next;
   }
 
-  /** Forgets groups that last committed before the retention and that `isLive` doesn't know, some at a time. */
-  sweep(now: number, isLive: (group: string) => boolean): void {
+  /**
+   * Forgets groups that last committed before the retention and that `isLive` doesn't know, some at a time. Answers
+   * whether there are more to look at.
+   */
+  sweep(now: number, isLive: (group: string) => boolean): boolean {
     let rows = 0;
     for (let groups = 0; groups < SWEEP_GROUPS && rows < SWEEP_ROWS; groups += 1) {
       const { group } = this.#sql
@@ -91,7 +94,7 @@ export class CommitStore {
         )
         .one();
       this.#sweptTo = group ?? "";
-      if (group === null) return;
+      if (group === null) return false;
       const { last, count } = this.#sql
         .exec<{ last: number; count: number }>(
           "select max(at) as last, count(*) as count from commits where consumer_group = ?",
@@ -104,6 +107,7 @@ export class CommitStore {
       this.#known.clear();
       this.#counts.clear();
     }
+    return true;
   }
 
   #countOf(owner: string): number {

@@ -237,6 +237,21 @@ describe("CommitStore", () => {
     });
   });
 
+  it("says that there is more to look at until it is round, so that a restart between two sweeps leaves nothing", async () => {
+    await withStorage((_, storage) => {
+      const place = { topic: "t", partition: 0 };
+      const groups = Array.from({ length: 250 }, (__, index) => `group-${String(index).padStart(3, "0")}`);
+      const commits = new CommitStore(storage.sql, { offsets: 1000 });
+      for (const group of groups)
+        commits.commit(group, [{ ...place, offset: 1 }], group < "group-200" ? 9 : 1, "user:a");
+      const again = new CommitStore(storage.sql, { offsets: 1000 });
+      const sweeps = [1, 2, 3].map(() => again.sweep(COMMIT_RETENTION_MS + 2, () => false));
+      expect(sweeps).toEqual([true, true, false]);
+      expect(again.committed("group-199", place)).toBe(1);
+      expect(again.committed("group-200", place)).toBeUndefined();
+    });
+  });
+
   it("refuses a user's offsets beyond its quota, over restarts, and goes on to take those that only move", async () => {
     await withStorage((_, storage) => {
       const open = () => new CommitStore(storage.sql, { offsets: 3 });
