@@ -4,11 +4,12 @@ import type { HttpClient } from "../transport/http-client.ts";
 import { parseClaimReply } from "./grants.ts";
 
 const CLAIM_TIMEOUT_MS = 10_000;
-const MAX_JOBS = 1000;
+/** In one request; the edge takes no more. */
+export const MAX_JOBS = 1000;
 
 export type ClaimClient = {
   /**
-   * Asks for `jobs`. Throws `TransportError` or `StatusError`; asking again is harmless, because claims are idempotent
+   * Asks for `jobs`, `MAX_JOBS` at most. Throws `TransportError` or `StatusError`; asking again is harmless, because claims are idempotent
    * per session.
    */
   claim(jobs: ClaimRequest["jobs"]): Promise<ClaimAnswer[]>;
@@ -17,7 +18,7 @@ export type ClaimClient = {
 export function createClaimClient(http: HttpClient, session: string): ClaimClient {
   return {
     async claim(jobs) {
-      const request: ClaimRequest = { session, jobs: jobs.slice(0, MAX_JOBS) };
+      const request: ClaimRequest = { session, jobs };
       const reply = await http.json({
         method: "POST",
         path: "/pool/v1/claims",

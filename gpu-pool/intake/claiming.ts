@@ -3,6 +3,7 @@ import type { ClaimAnswer, Grant } from "../../src/contract/claim.ts";
 import type { ModelRoom } from "../../src/contract/channel.ts";
 import type { Job } from "../../src/contract/job.ts";
 import type { Clock } from "../scheduling/clock.ts";
+import { MAX_JOBS } from "./claim-client.ts";
 import type { ClaimClient } from "./claim-client.ts";
 import type { SourcedJob } from "./job-source.ts";
 
@@ -70,8 +71,10 @@ export class Claiming {
 
   async #claim(jobs: ReadonlyMap<string, Job>, tries = 0): Promise<void> {
     const asked = this.#withRoom([...jobs.values()]);
-    if (asked.length === 0) return;
-    this.#accept(await this.track(this.#options.claims.claim(asked)), jobs, tries);
+    for (let at = 0; at < asked.length; at += MAX_JOBS) {
+      const some = asked.slice(at, at + MAX_JOBS);
+      this.#accept(await this.track(this.#options.claims.claim(some)), jobs, tries);
+    }
   }
 
   /** Those that there is room for, and which of them start at once. */

@@ -254,3 +254,15 @@ test("what is under way and may bring grants is known until it has ended", async
   await pass(10);
   expect(isSettled).toBe(true);
 });
+
+test("claims all that came, though it is more than one request takes", async () => {
+  const many = Array.from({ length: 2500 }, (_, index) => jobOf("a/b", String(index).padStart(26, "0")));
+  const unread = [many.map((one) => ({ job: one, answer: null }))];
+  const { intake, pass, state, asked } = topics(() => unread.shift() ?? []);
+  state.room = 3000;
+  intake.start();
+  await pass(1);
+  expect(asked.flat().map(({ id }) => id)).toEqual(many.map(({ id }) => id));
+  expect(Math.max(...asked.map((jobs) => jobs.length))).toBe(1000);
+  expect(state.commits).toBe(1);
+});
