@@ -49,10 +49,10 @@ export class TopicIntake extends PollingIntake {
     try {
       const { jobs, commit } = await source.poll({ rooms: rooms(), waitMs: WAIT_MS });
       this.worked();
-      if (jobs.length > 0) {
-        await claiming.settle(jobs);
-        commit();
-      } else if (clock.nowMs() - startedAtMs < WAIT_MS / 2) {
+      if (jobs.length > 0) await claiming.settle(jobs);
+      // Also of a poll that brought only what is no job.
+      commit();
+      if (jobs.length === 0 && clock.nowMs() - startedAtMs < WAIT_MS / 2) {
         await this.pause("polling", 100);
       }
     } catch (error) {

@@ -1,6 +1,8 @@
 import { createServer } from "node:http";
 import type { Server } from "node:http";
 import { afterEach, expect, test } from "vitest";
+import { Claiming } from "./claiming.ts";
+import { TopicIntake } from "./topic-intake.ts";
 import { createUpstashKafka } from "./upstash-kafka.ts";
 import { createUpstashSource } from "./upstash-source.ts";
 import { systemClock } from "../system-clock.ts";
@@ -103,6 +105,25 @@ test("passes over a record that is no job, without a word of its content", async
   const { jobs } = await source.poll(poll);
   expect(jobs).toHaveLength(1);
   expect(problems).toEqual(["jobs.default.normal[0]@7 is not a job; skipped"]);
+});
+
+test("a poll of nothing but what is no job is passed over for good", async () => {
+  const { source, commits } = await start([record(7, "no job"), record(8, "no job")]);
+  const clock = { ...systemClock, after: (_: number, act: () => void) => systemClock.after(0, act) };
+  const claiming = new Claiming({
+    claims: { claim: async () => [] },
+    clock,
+    rooms: () => rooms,
+    onGrants() {},
+    onRefused() {},
+  });
+  const intake = new TopicIntake({
+    ...{ source, claiming, clock, rooms: () => rooms, channelOpen: () => true, onPoll: () => () => {}, onState() {} },
+  });
+  intake.start();
+  await expect.poll(() => commits().length).toBeGreaterThan(0);
+  await intake.stop(1000);
+  expect(JSON.parse(commits()[0]?.body ?? "")).toEqual([{ topic: "jobs.default.normal", partition: 0, offset: 9 }]);
 });
 
 test("leaving twice is no problem; a log that fails is one for the caller", async () => {
