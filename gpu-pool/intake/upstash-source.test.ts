@@ -1,6 +1,8 @@
 import { createServer } from "node:http";
 import type { Server } from "node:http";
 import { afterEach, expect, test } from "vitest";
+import { roomOf } from "../../src/contract/kafka-requests.ts";
+import type { DialectRequest } from "../../src/contract/kafka-requests.ts";
 import { Claiming } from "./claiming.ts";
 import { TopicIntake } from "./topic-intake.ts";
 import { createUpstashKafka } from "./upstash-kafka.ts";
@@ -124,6 +126,20 @@ test("a poll of nothing but what is no job is passed over for good", async () =>
   await expect.poll(() => commits().length).toBeGreaterThan(0);
   await intake.stop(1000);
   expect(JSON.parse(commits()[0]?.body ?? "")).toEqual([{ topic: "jobs.default.normal", partition: 0, offset: 9 }]);
+});
+
+test("asks a log for no more than it gives at once, however much room there is", async () => {
+  const { source, seen } = await start([]);
+  await source.poll({
+    ...poll,
+    rooms: [
+      { ...rooms[0]!, room: 8000 },
+      { ...rooms[0]!, model: "a/c", room: 8000 },
+    ],
+  });
+  // As the bridge reads it, which refuses more.
+  const asked = roomOf({ header: (name: string) => seen[0]?.headers[name] } as unknown as DialectRequest);
+  expect(asked).toBe(10_000);
 });
 
 test("leaving twice is no problem; a log that fails is one for the caller", async () => {

@@ -5,7 +5,13 @@
  */
 import { UpstashError } from "@upstash/kafka";
 import type { ModelRoom } from "../../src/contract/channel.ts";
-import { CLAIM_RECORD_HEADER, MODEL_ROOM_HEADER, ROOM_HEADER, SESSION_HEADER } from "../../src/contract/claim.ts";
+import {
+  CLAIM_RECORD_HEADER,
+  MAX_ROOM,
+  MODEL_ROOM_HEADER,
+  ROOM_HEADER,
+  SESSION_HEADER,
+} from "../../src/contract/claim.ts";
 import { JobSchema, jobTopic } from "../../src/contract/job.ts";
 import { priorities } from "../../src/contract/prediction.ts";
 import type { Clock } from "../scheduling/clock.ts";
@@ -74,7 +80,7 @@ export function createUpstashSource(options: UpstashSourceOptions): JobSource {
     isServed,
     async poll({ rooms, waitMs }) {
       const headers = {
-        [ROOM_HEADER]: String(totalRoom(rooms)),
+        [ROOM_HEADER]: String(Math.min(totalRoom(rooms), MAX_ROOM)),
         [SESSION_HEADER]: session,
         ...(isServed ? { [MODEL_ROOM_HEADER]: roomHeader(rooms) } : {}),
       };

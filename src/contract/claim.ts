@@ -51,8 +51,9 @@ export type ClaimAnswer = z.infer<typeof ClaimAnswerSchema>;
 export const ClaimReplySchema = z.object({ claims: z.array(ClaimAnswerSchema) });
 export type ClaimReply = z.infer<typeof ClaimReplySchema>;
 
-/** Header of a consume that limits how many records it returns. */
+/** Header of a consume that limits how many records it returns, to `MAX_ROOM` at most. */
 export const ROOM_HEADER = "edgeplane-room";
+export const MAX_ROOM = 10_000;
 /**
  * Header of a consume of job topics: what the pool has room for, as JSON, `[[model, version, room, startNow], …]`;
  * models without room are left out. The lane gives no more of each than that.

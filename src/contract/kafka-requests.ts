@@ -3,7 +3,7 @@
  * it: the embedded log and the bridge. Sources: upstash.com/docs/kafka/rest, and what `@upstash/kafka` 1.3.5 sends.
  */
 import * as z from "zod";
-import { ROOM_HEADER } from "./claim.ts";
+import { MAX_ROOM, ROOM_HEADER } from "./claim.ts";
 import { EdgeplaneError } from "./errors.ts";
 import { checkName } from "./kafka-names.ts";
 import { CommitSchema, ConsumeSchema, FetchSchema, parse, PartitionsSchema, ProduceSchema } from "./kafka-schemas.ts";
@@ -155,7 +155,7 @@ export function instanceRequest({ segments }: DialectRequest): { group: string; 
 
 const FlagSchema = z.enum(["true", "false"]).transform((flag) => flag === "true");
 const IntervalSchema = z.coerce.number().int().min(0).max(3_600_000);
-const RoomSchema = z.coerce.number().int().min(1).max(10_000);
+const RoomSchema = z.coerce.number().int().min(1).max(MAX_ROOM);
 
 export type ConsumeHeaders = {
   autoCommit: boolean;
