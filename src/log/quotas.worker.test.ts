@@ -100,3 +100,13 @@ it("bounds the topics that a user makes at all brokers together", async () => {
   await expect(produce("spread.0", "user:spread")).resolves.toHaveLength(1);
   await expect(produce("spread.more", "user:other")).resolves.toHaveLength(1);
 });
+
+it("makes a topic of the edge's own, though users have as many as a broker takes", async () => {
+  await withStorage((storage) => {
+    const { topics } = new PartitionStore(storage);
+    const many = { topics: 1e6 };
+    for (let index = 0; index < 5000; index += 1) topics.add(`t${index}`, 1, `user:${index % 5}`);
+    expect(topics.refuse("user:b", many)).toMatchObject({ code: "invalid_request" });
+    expect(topics.refuse(null, many)).toBeNull();
+  });
+});

@@ -58,10 +58,11 @@ export class Topics {
 
   /** Why no further topic can be made by `owner`, who made so many `elsewhere`; null: it can. */
   refuse(owner: string | null, { topics: most }: Pick<UserQuotas, "topics">, elsewhere = 0): Failure | null {
+    // The edge's own are few, and what it would publish there must not be lost for what users have made.
+    if (owner === null) return null;
     if (this.#topics.size >= MAX_TOPICS) {
       return failure("invalid_request", `This log has ${MAX_TOPICS} topics; it takes no more. Use one that is there.`);
     }
-    if (owner === null) return null;
     const count = elsewhere + this.ownedBy(owner).length;
     if (count < most) return null;
     return failure(
