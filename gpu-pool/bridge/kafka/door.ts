@@ -165,7 +165,9 @@ export class KafkaDoor {
     const { maxConsumeRecords: maxRecords, maxConsumeBytes: maxBytes } = this.#settings.limits;
     return {
       status: 200,
-      body: await this.#reader.fetch(from, { waitMs: this.#waitMs(timeoutMs), maxRecords, maxBytes }),
+      body: await this.#reader.fetch(from, {
+        ...{ waitMs: this.#waitMs(timeoutMs), maxRecords, maxBytes, signal: request.signal },
+      }),
     };
   }
 

@@ -9,10 +9,14 @@ import { readFetch, recordBytes } from "./records.ts";
 import type { FetchRequestTopic, RestRecord } from "./records.ts";
 
 const MAX_READERS = 32;
+/** One request to a leader waits so long at most: the client gives up on its answer after `requestTimeout`. */
+const WAIT_MS = 2000;
+/** Where there are several leaders: what one of them gets meanwhile is answered so much later at most. */
+const SHARED_WAIT_MS = 500;
 const EARLIEST = -2n;
 const LATEST = -1n;
 
-export type FetchLimits = { waitMs: number; maxRecords: number; maxBytes: number };
+export type FetchLimits = { waitMs: number; maxRecords: number; maxBytes: number; signal?: AbortSignal };
 
 export class Reader {
   readonly #cluster: Cluster;
@@ -45,10 +49,16 @@ export class Reader {
       const epochs = { currentLeaderEpoch: -1, lastFetchedEpoch: -1 };
       entry.partitions.push({ partition, fetchOffset: BigInt(offset), partitionMaxBytes: limits.maxBytes, ...epochs });
     }
-    const answers = [...byLeader].map(async ([node, topics]) =>
-      this.#fetchFrom(node, [...topics.values()], names, asked, limits),
-    );
-    const records = (await Promise.all(answers)).flat();
+    const until = performance.now() + limits.waitMs;
+    const records: RestRecord[] = [];
+    for (let waitMs = byLeader.size > 1 ? 0 : WAIT_MS; ; waitMs = byLeader.size > 1 ? SHARED_WAIT_MS : WAIT_MS) {
+      const leftMs = Math.min(waitMs, until - performance.now());
+      const answers = [...byLeader].map(async ([node, topics]) =>
+        this.#fetchFrom(node, [...topics.values()], names, asked, { waitMs: leftMs, maxBytes: limits.maxBytes }),
+      );
+      for (const answer of await Promise.all(answers)) records.push(...answer);
+      if (records.length > 0 || performance.now() >= until || limits.signal?.aborted === true) break;
+    }
     const taken: RestRecord[] = [];
     let bytes = 0;
     for (const record of records) {
@@ -131,7 +141,7 @@ export class Reader {
     topics: FetchRequestTopic[],
     names: ReadonlyMap<string, string>,
     asked: ReadonlyMap<string, bigint>,
-    { waitMs, maxBytes }: FetchLimits,
+    { waitMs, maxBytes }: Pick<FetchLimits, "waitMs" | "maxBytes">,
   ): Promise<RestRecord[]> {
     const reader = this.#borrow();
     const topicNames = topics.map((topic) => names.get(topic.topicId) ?? "");

@@ -1,0 +1,82 @@
+/** Fetching from several leaders; the library's consumer is the test's. */
+import { beforeEach, expect, test, vi } from "vitest";
+import type { Cluster } from "./cluster.ts";
+import { Reader } from "./reader.ts";
+
+type Fetch = { node: number; maxWaitTime: number; topics: { topicId: string; partitions: { partition: number }[] }[] };
+const kafka = vi.hoisted(() => ({
+  fetches: [] as Fetch[],
+  /** Leaders that have a record. */
+  full: new Set<number>(),
+}));
+vi.mock("@platformatic/kafka", () => ({
+  Admin: vi.fn(),
+  findErrorBy: () => null,
+  Consumer: class {
+    topics = { trackAll() {}, untrackAll() {} };
+    on() {}
+    async close() {}
+    async fetch(fetch: Fetch) {
+      kafka.fetches.push(fetch);
+      if (!kafka.full.has(fetch.node)) await new Promise((resolve) => setTimeout(resolve, fetch.maxWaitTime));
+      const records = kafka.full.has(fetch.node) ? [batch] : [];
+      const state = { errorCode: 0, logStartOffset: 0n, highWatermark: 1n };
+      return {
+        errorCode: 0,
+        responses: fetch.topics.map(({ topicId, partitions }) => ({
+          topicId,
+          partitions: partitions.map(({ partition }) => ({ partitionIndex: partition, records, ...state })),
+        })),
+      };
+    }
+  },
+}));
+
+const batch = {
+  ...{ firstOffset: 0n, lastOffsetDelta: 0, attributes: 0, firstTimestamp: 0n },
+  records: [{ offsetDelta: 0, timestampDelta: 0n, key: null, value: Buffer.from("v"), headers: [] }],
+};
+const cluster = {
+  settings: { brokers: [], clientId: "test", tls: false },
+  topic: async (name: string) => ({ name, id: "1", leaders: [1, 2, 3] }),
+  checkPartitions: async () => {},
+} as unknown as Cluster;
+const from = [0, 1, 2].map((partition) => ({ topic: "t", partition, offset: 0 }));
+const limits = { waitMs: 60_000, maxRecords: 500, maxBytes: 1_048_576 };
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  kafka.fetches = [];
+  kafka.full = new Set();
+  return () => void vi.useRealTimers();
+});
+
+test("a record of one leader is answered, though the others have none", async () => {
+  const reader = new Reader(cluster);
+  kafka.full = new Set([2]);
+  const fetched = reader.fetch(from, limits);
+  await vi.advanceTimersByTimeAsync(2000);
+  const answer = await Promise.race([fetched, Promise.resolve("it waits on")]);
+  expect(answer).toMatchObject([{ partition: 1, offset: 0 }]);
+});
+
+test("a client that leaves is waited for no longer", async () => {
+  const reader = new Reader(cluster);
+  const client = new AbortController();
+  const fetched = reader.fetch(from.slice(0, 1), { ...limits, signal: client.signal });
+  client.abort();
+  await vi.advanceTimersByTimeAsync(2000);
+  expect(await Promise.race([fetched, Promise.resolve("it waits on")])).toEqual([]);
+});
+
+test("it waits as long as it was asked to, and no request longer than the client waits for its answer", async () => {
+  const reader = new Reader(cluster);
+  let found: unknown = "it waits";
+  void reader.fetch(from.slice(0, 1), limits).then((records) => (found = records));
+  await vi.advanceTimersByTimeAsync(59_000);
+  expect(found).toBe("it waits");
+  await vi.advanceTimersByTimeAsync(2000);
+  expect(found).toEqual([]);
+  // `requestTimeout` of every client is 15 s.
+  expect(Math.max(...kafka.fetches.map(({ maxWaitTime }) => maxWaitTime))).toBeLessThan(15_000);
+});
