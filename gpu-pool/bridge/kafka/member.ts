@@ -42,6 +42,8 @@ export type MemberOptions = {
 
 export type TakeLimits = { room: number; maxBytes: number; waitMs: number; signal?: AbortSignal };
 
+type StartingPoint = TopicPartition & { position: bigint; isCommitted: boolean };
+
 export class GroupMember {
   readonly #options: MemberOptions;
   readonly #consumer: Consumer;
@@ -217,8 +219,8 @@ export class GroupMember {
     try {
       const found = missing.length === 0 ? [] : await this.#startingPoints(missing);
       if (join !== this.#joins || this.#isClosed()) return;
-      for (const { topic, partition, position } of found) {
-        this.#places.add({ topic, partition }, position);
+      for (const { topic, partition, position, isCommitted } of found) {
+        this.#places.add({ topic, partition }, position, isCommitted);
       }
       this.#state = "ready";
       this.#settled = true;
@@ -228,17 +230,15 @@ export class GroupMember {
     }
   }
 
-  async #startingPoints(
-    missing: { topic: string; partitions: number[] }[],
-  ): Promise<(TopicPartition & { position: bigint })[]> {
+  async #startingPoints(missing: { topic: string; partitions: number[] }[]): Promise<StartingPoint[]> {
     const committed = await this.#consumer.listCommittedOffsets({ topics: missing });
-    const result: (TopicPartition & { position: bigint })[] = [];
+    const result: StartingPoint[] = [];
     const unknown: { topic: string; partitions: number[] }[] = [];
     for (const { topic, partitions } of missing) {
       const none: number[] = [];
       for (const partition of partitions) {
         const position = committed.get(topic)?.[partition] ?? -1n;
-        if (position >= 0n) result.push({ topic, partition, position });
+        if (position >= 0n) result.push({ topic, partition, position, isCommitted: true });
         else none.push(partition);
       }
       if (none.length > 0) unknown.push({ topic, partitions: none });
@@ -259,7 +259,7 @@ export class GroupMember {
     });
     for (const { topic, partitions } of unknown) {
       for (const partition of partitions)
-        result.push({ topic, partition, position: offsets.get(topic)?.[partition] ?? 0n });
+        result.push({ topic, partition, position: offsets.get(topic)?.[partition] ?? 0n, isCommitted: false });
     }
     return result;
   }

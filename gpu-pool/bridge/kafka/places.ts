@@ -12,7 +12,10 @@ export type Place = TopicPartition & {
   /** The offset to fetch next. */
   position: bigint;
   buffer: RestRecord[];
-  /** The offset after the last record that was handed out; null when there is nothing to commit. */
+  /**
+   * The offset after the last record that was handed out, or where it begins in a group that has committed none; null
+   * when there is nothing to commit.
+   */
   delivered: bigint | null;
 };
 
@@ -48,8 +51,10 @@ export class Places {
     return this.#places.get(keyOf(at));
   }
 
-  add({ topic, partition }: TopicPartition, position: bigint): void {
-    this.#places.set(keyOf({ topic, partition }), { topic, partition, position, buffer: [], delivered: null });
+  /** `isCommitted`: it is the group's committed offset. */
+  add({ topic, partition }: TopicPartition, position: bigint, isCommitted = true): void {
+    const delivered = isCommitted ? null : position;
+    this.#places.set(keyOf({ topic, partition }), { topic, partition, position, buffer: [], delivered });
   }
 
   keepOnly(keys: ReadonlySet<string>): void {
