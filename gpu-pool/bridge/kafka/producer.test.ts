@@ -25,7 +25,7 @@ vi.mock("@platformatic/kafka", () => ({
 
 const cluster = {
   settings: { brokers: [], clientId: "test", tls: false },
-  topic: async (name: string) => ({ name, id: "1", leaders: [1] }),
+  topic: async (name: string) => ({ name, id: "1", leaders: [name === "dead" ? 2 : 1] }),
   rules: async () => kafka.rules,
 } as unknown as Cluster;
 const record = (value: string) => [{ topic: "t", value }];
@@ -74,4 +74,28 @@ test("no send is larger than the smallest of its topics allows for a batch", asy
   expect(kafka.sends.length).toBeGreaterThan(3);
   for (const values of sentValues()) expect(values.join("").length).toBeLessThan(500);
   expect(sentValues().flat().toSorted()).toEqual(records.map(({ value }) => value).toSorted());
+});
+
+test("what waits for a leader that is away leaves room for the others", async () => {
+  kafka.rules = { maxMessageBytes: 1_048_588, needsKey: false, maxAheadMs: 3_600_000 };
+  const { promise, resolve } = Promise.withResolvers<unknown>();
+  kafka.answer = async (send) => {
+    const { topic = "" } = (send as { messages: { topic?: string }[] }).messages[0] ?? {};
+    return topic === "dead" ? promise : { offsets: [{ topic, partition: 0, offset: 7n }] };
+  };
+  const producer = new CoalescingProducer(cluster, { maxPendingBytes: 100_000, produceTimeoutMs: 60_000 });
+  expect(await producer.produce(record("first"))).toMatchObject([{ offset: 7 }]);
+  const flood = Array.from({ length: 20 }, async () =>
+    producer.produce([{ topic: "dead", value: "x".repeat(9000) }]).then(
+      () => "stored",
+      (error: Error) => error.message,
+    ),
+  );
+  await expect.poll(() => kafka.sends.length).toBe(2);
+  expect(await producer.produce(record("x".repeat(30_000)))).toMatchObject([{ offset: 7 }]);
+  resolve({ offsets: [] });
+  const answers = await Promise.all(flood);
+  expect(answers).toContain("stored");
+  expect(answers.filter((text) => text.startsWith("Too much waits"))).not.toEqual([]);
+  expect(producer.pendingBytes).toBe(0);
 });

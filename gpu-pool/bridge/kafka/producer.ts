@@ -36,7 +36,7 @@ type Message = {
   headers?: Map<Buffer, Buffer>;
   bytes: number;
 };
-type Group = { messages: Message[]; indexes: number[]; limitBytes: number };
+type Group = { messages: Message[]; indexes: number[]; limitBytes: number; bytes: number };
 type Piece = {
   messages: Message[];
   bytes: number;
@@ -58,6 +58,7 @@ export class CoalescingProducer {
   readonly #events: ProducerEvents;
   readonly #queues = new Map<number, LeaderQueue>();
   readonly #nextPartition = new Map<string, number>();
+  readonly #pendingByLeader = new Map<number, number>();
   #pendingBytes = 0;
 
   constructor(cluster: Cluster, limits: ProducerLimits, events: ProducerEvents = {}) {
@@ -90,32 +91,48 @@ export class CoalescingProducer {
       const message = this.#message(record, topic.info, index, now);
       checkRules(message, topic.rules, index, now);
       const leader = topic.info.leaders[message.partition] ?? -1;
-      const group = byLeader.get(leader) ?? { messages: [], indexes: [], limitBytes: MAX_SEND_BYTES };
+      const group = byLeader.get(leader) ?? { messages: [], indexes: [], limitBytes: MAX_SEND_BYTES, bytes: 0 };
       byLeader.set(leader, group);
       group.messages.push(message);
       group.indexes.push(index);
       group.limitBytes = Math.min(group.limitBytes, topic.rules.maxMessageBytes);
+      group.bytes += message.bytes;
       bytes += message.bytes;
     }
-    const { maxPendingBytes, produceTimeoutMs } = this.#limits;
-    if (this.#pendingBytes + bytes > maxPendingBytes) {
+    if (this.#isFull(byLeader, bytes)) {
       throw new EdgeplaneError(
         "unavailable",
         "Too much waits to be produced already: the cluster is slow or can't be reached.",
         { retryAfterMs: 1000 },
       );
     }
-    this.#pendingBytes += bytes;
+    this.#hold(byLeader, 1);
     const giveUp = new AbortController();
     // What is in flight when its time is up holds its memory until the cluster has answered.
-    const work = this.#dispatch(byLeader, records.length, giveUp.signal).finally(() => {
-      this.#pendingBytes -= bytes;
-    });
-    return withTimeout(work, produceTimeoutMs, giveUp);
+    const work = this.#dispatch(byLeader, records.length, giveUp.signal).finally(() => this.#hold(byLeader, -1));
+    return withTimeout(work, this.#limits.produceTimeoutMs, giveUp);
   }
 
   async close(): Promise<void> {
     await Promise.all([...this.#queues.values()].map(async (queue) => queue.close()));
+  }
+
+  /** Whether there is no room for so much. What waits for one leader, which may be away, never takes what is left. */
+  #isFull(byLeader: ReadonlyMap<number, Group>, bytes: number): boolean {
+    const left = this.#limits.maxPendingBytes - this.#pendingBytes;
+    if (bytes > left) return true;
+    if (this.#queues.size < 2) return false;
+    return [...byLeader].some(([leader, group]) => {
+      const waiting = this.#pendingByLeader.get(leader) ?? 0;
+      return waiting > 0 && waiting + group.bytes > left;
+    });
+  }
+
+  #hold(byLeader: ReadonlyMap<number, Group>, sign: 1 | -1): void {
+    for (const [leader, { bytes }] of byLeader) {
+      this.#pendingBytes += sign * bytes;
+      this.#pendingByLeader.set(leader, (this.#pendingByLeader.get(leader) ?? 0) + sign * bytes);
+    }
   }
 
   async #dispatch(byLeader: Map<number, Group>, count: number, givenUp: AbortSignal): Promise<Produced[]> {
