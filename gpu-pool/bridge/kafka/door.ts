@@ -102,7 +102,8 @@ export class KafkaDoor {
       groups.set(name.group, new Set([...(groups.get(name.group) ?? []), ...topics]));
     this.#metrics.lag.reset();
     for (const [group, topics] of groups) {
-      const lags = await groupLag(this.cluster, this.#reader, group, topics);
+      // One of a topic that was deleted, say, hides no other's.
+      const lags = await groupLag(this.cluster, this.#reader, group, topics).catch(() => new Map<string, number>());
       for (const [topic, lag] of lags) this.#metrics.lag.set({ group, topic }, lag);
     }
   }
