@@ -101,6 +101,18 @@ describe("createEmbeddedProducer", () => {
     expect(await producer.produce([])).toEqual([]);
   });
 
+  it("appends more than one call to a broker may carry", async () => {
+    const producer = createEmbeddedProducer(env);
+    const output = "x".repeat(262_144);
+    const records = Array.from({ length: 140 }, (_, index) => ({
+      topic: "port.large",
+      key: "k",
+      value: `${index}${output}`,
+    }));
+    const produced = await producer.produce(records);
+    expect(produced.map(({ offset }) => offset)).toEqual(records.map((_, index) => index));
+  });
+
   it("says for good that a record is too large, or its topic's name wrong", async () => {
     const producer = createEmbeddedProducer(env);
     const large = [{ topic: "port.a", value: "x".repeat(1_100_000) }];
