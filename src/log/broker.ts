@@ -131,6 +131,8 @@ export class LogBroker extends DurableObject<Env> {
     const joined = this.#groups.join(request, request.broker, request.topics, request.options, startedAt);
     if (!joined.ok) return joined;
     const member = joined.value;
+    // Also of one that is refused: it may not come back.
+    this.#armExpiry(startedAt + member.options.sessionTimeoutMs);
     const refusal = member.refusal === null ? null : this.#groups.commitDirty(member, startedAt);
     if (refusal !== null) return refusal;
     const unplaced = this.#unplaced(member);
@@ -140,7 +142,6 @@ export class LogBroker extends DurableObject<Env> {
     member.waitingUntil = startedAt + request.timeoutMs;
     this.#waits.begin(request.waitId, member);
     try {
-      this.#armExpiry(startedAt + member.options.sessionTimeoutMs);
       return answer(await this.#consumeUntil(request, member, startedAt + request.timeoutMs));
     } finally {
       member.lastSeenAt = Date.now();

@@ -85,6 +85,19 @@ describe("LogBroker", () => {
     expect(left).toBe(150);
   });
 
+  it("forgets an instance that can't begin and goes, so that others may commit for it", async () => {
+    const broker = env.LOG.getByName("no-beginning");
+    const refused = await broker.consume({
+      ...{ group: "g", instance: "i", principal: "user:a", broker: { index: 0, count: 1 }, room: 500, timeoutMs: 0 },
+      ...{ topics: [{ topic: "t", partitions: 1 }], mode: "take", waitId: "w" },
+      options: { autoCommit: true, autoCommitIntervalMs: 5000, reset: "none", sessionTimeoutMs: 50 },
+    });
+    expect(refused).toMatchObject({ ok: false, code: "offset_out_of_range" });
+    const commit = () =>
+      broker.commit({ group: "g", instance: "j", principal: "user:a" }, [{ topic: "t", partition: 0, offset: 0 }]);
+    await expect.poll(commit).toEqual({ ok: true, value: true });
+  });
+
   it("refuses faults unless the deployment is a local one", async () => {
     const reply = await env.LOG.getByName(brokerName(0)).setFaults({ dropProbability: 1 });
     expect(reply).toMatchObject({ ok: false, code: "forbidden" });
