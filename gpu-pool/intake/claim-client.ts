@@ -9,8 +9,8 @@ export const MAX_JOBS = 1000;
 
 export type ClaimClient = {
   /**
-   * Asks for `jobs`, `MAX_JOBS` at most. Throws `TransportError` or `StatusError`; asking again is harmless, because claims are idempotent
-   * per session.
+   * Asks for `jobs`, `MAX_JOBS` at most. Throws `TransportError` or `StatusError`; asking again is harmless, because
+   * claims are idempotent per session.
    */
   claim(jobs: ClaimRequest["jobs"]): Promise<ClaimAnswer[]>;
 };
