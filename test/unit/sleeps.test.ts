@@ -9,6 +9,7 @@ const OWN = "test/unit/sleeps.test.ts";
 
 /** How many calls a file has, and what for. */
 const known: Record<string, [number, string]> = {
+  "gpu-pool/bridge/kafka/reader.test.ts": [1, "a leader that has nothing, on a fake clock"],
   "gpu-pool/runtime/memory-caps/memory-caps.test.ts": [1, "a process that only lives"],
   "gpu-pool/runtime/use-watch.test.ts": [1, "a process that only holds memory"],
   "scripts/lib/run-parts.test.ts": [1, "looks for a file again"],
