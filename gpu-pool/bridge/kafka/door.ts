@@ -116,14 +116,14 @@ export class KafkaDoor {
   async #produce(request: Request, user: KafkaUser): Promise<Omit<Reply, "operation">> {
     const { records, isSingle } = produceRequest(request);
     for (const topic of new Set(records.map((record) => record.topic))) demand(user.produce, topic, user, "produce to");
-    const body = await this.#producer.produce(records);
+    const body = await this.#producer.produce(records, user.username);
     return { status: 200, body: isSingle ? body[0] : body };
   }
 
   async #webhook(request: Request, user: KafkaUser): Promise<Omit<Reply, "operation">> {
     const records = webhookRequest(request);
     for (const { topic } of records) demand(user.produce, topic, user, "produce to");
-    const [body] = await this.#producer.produce(records);
+    const [body] = await this.#producer.produce(records, user.username);
     return { status: 200, body };
   }
 

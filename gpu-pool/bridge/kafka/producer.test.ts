@@ -99,3 +99,21 @@ test("what waits for a leader that is away leaves room for the others", async ()
   expect(answers.filter((text) => text.startsWith("Too much waits"))).not.toEqual([]);
   expect(producer.pendingBytes).toBe(0);
 });
+
+test("what one user has waiting leaves room for another", async () => {
+  const { promise, resolve } = Promise.withResolvers<unknown>();
+  kafka.answer = async () => ({ offsets: [{ topic: "t", partition: 0, offset: 7n }] });
+  const producer = new CoalescingProducer(cluster, { maxPendingBytes: 100_000, produceTimeoutMs: 60_000 });
+  await producer.produce(record("first"), "edge");
+  kafka.answer = () => promise;
+  const flood = Array.from({ length: 20 }, async () => producer.produce(record("x".repeat(9000)), "etl"));
+  const settled = Promise.allSettled(flood);
+  await expect.poll(() => kafka.sends.length).toBe(2);
+  const others = producer.produce(record("y".repeat(30_000)), "edge").then(() => "stored", String);
+  await new Promise((next) => setImmediate(next));
+  resolve({ offsets: [] });
+  expect(await others).toBe("stored");
+  const states = (await settled).map(({ status }) => status);
+  expect(new Set(states)).toEqual(new Set(["fulfilled", "rejected"]));
+  expect(producer.pendingBytes).toBe(0);
+});

@@ -59,6 +59,7 @@ export class CoalescingProducer {
   readonly #queues = new Map<number, LeaderQueue>();
   readonly #nextPartition = new Map<string, number>();
   readonly #pendingByLeader = new Map<number, number>();
+  readonly #pendingByUser = new Map<string, number>();
   #pendingBytes = 0;
 
   constructor(cluster: Cluster, limits: ProducerLimits, events: ProducerEvents = {}) {
@@ -74,9 +75,9 @@ export class CoalescingProducer {
   /**
    * Appends all records and answers in their order. Throws an `EdgeplaneError`. What can be known of a record
    * beforehand (its size, its partition, its key, its time) is refused before any is sent; when the cluster fails
-   * meanwhile, some of the records may be in the log.
+   * meanwhile, some of the records may be in the log. `user`: who produces.
    */
-  async produce(records: readonly RecordToProduce[]): Promise<Produced[]> {
+  async produce(records: readonly RecordToProduce[], user = ""): Promise<Produced[]> {
     const topics = new Map<string, { info: TopicInfo; rules: TopicRules }>();
     for (const { topic } of records) {
       if (topics.has(topic)) continue;
@@ -99,17 +100,17 @@ export class CoalescingProducer {
       group.bytes += message.bytes;
       bytes += message.bytes;
     }
-    if (this.#isFull(byLeader, bytes)) {
+    if (this.#isFull(byLeader, user, bytes)) {
       throw new EdgeplaneError(
         "unavailable",
         "Too much waits to be produced already: the cluster is slow or can't be reached.",
         { retryAfterMs: 1000 },
       );
     }
-    this.#hold(byLeader, 1);
+    this.#hold(byLeader, user, 1);
     const giveUp = new AbortController();
     // What is in flight when its time is up holds its memory until the cluster has answered.
-    const work = this.#dispatch(byLeader, records.length, giveUp.signal).finally(() => this.#hold(byLeader, -1));
+    const work = this.#dispatch(byLeader, records.length, giveUp.signal).finally(() => this.#hold(byLeader, user, -1));
     return withTimeout(work, this.#limits.produceTimeoutMs, giveUp);
   }
 
@@ -117,21 +118,24 @@ export class CoalescingProducer {
     await Promise.all([...this.#queues.values()].map(async (queue) => queue.close()));
   }
 
-  /** Whether there is no room for so much. What waits for one leader, which may be away, never takes what is left. */
-  #isFull(byLeader: ReadonlyMap<number, Group>, bytes: number): boolean {
+  /**
+   * Whether there is no room for so much. What waits for one leader, which may be away, or of one user never takes what
+   * is left.
+   */
+  #isFull(byLeader: ReadonlyMap<number, Group>, user: string, bytes: number): boolean {
     const left = this.#limits.maxPendingBytes - this.#pendingBytes;
     if (bytes > left) return true;
+    const isTooMuch = (waiting = 0, more: number): boolean => waiting > 0 && waiting + more > left;
+    if (this.#pendingByUser.size > 1 && isTooMuch(this.#pendingByUser.get(user), bytes)) return true;
     if (this.#queues.size < 2) return false;
-    return [...byLeader].some(([leader, group]) => {
-      const waiting = this.#pendingByLeader.get(leader) ?? 0;
-      return waiting > 0 && waiting + group.bytes > left;
-    });
+    return [...byLeader].some(([leader, group]) => isTooMuch(this.#pendingByLeader.get(leader), group.bytes));
   }
 
-  #hold(byLeader: ReadonlyMap<number, Group>, sign: 1 | -1): void {
+  #hold(byLeader: ReadonlyMap<number, Group>, user: string, sign: 1 | -1): void {
     for (const [leader, { bytes }] of byLeader) {
       this.#pendingBytes += sign * bytes;
       this.#pendingByLeader.set(leader, (this.#pendingByLeader.get(leader) ?? 0) + sign * bytes);
+      this.#pendingByUser.set(user, (this.#pendingByUser.get(user) ?? 0) + sign * bytes);
     }
   }
 
