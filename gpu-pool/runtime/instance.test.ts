@@ -21,6 +21,7 @@ function startAt(scratchDir: string) {
   const broken: SetupProblem[] = [];
   const deaths: string[] = [];
   const discard = vi.fn();
+  const life = { works: vi.fn(), rests: vi.fn(), ended: vi.fn() };
   const launch: Launch = {
     python: "python3",
     env: {},
@@ -35,6 +36,7 @@ function startAt(scratchDir: string) {
     progressMs: null,
     healthEveryMs: 1000,
     onLoaded() {},
+    lives: () => life,
     discard,
   };
   const instance = new Instance({
@@ -50,7 +52,7 @@ function startAt(scratchDir: string) {
     onPrinted() {},
   });
   instance.start(["cpu"], "cpu");
-  return { instance, broken, deaths, discard };
+  return { instance, broken, deaths, discard, life };
 }
 
 test("a scratch folder that can't be made breaks the model", async () => {
@@ -73,6 +75,17 @@ test("a process for which the host has no file handles left is tried again", asy
   await expect.poll(() => deaths).toEqual(["it could not be started: spawn python3 EMFILE"]);
   expect(instance.state).toBe("waiting");
   instance.stop(0);
+});
+
+test("a process that the system refuses at once breaks the model, and its life is over", async () => {
+  spawn.mockImplementation(() => {
+    throw new Error("spawn E2BIG");
+  });
+  const { instance, broken, discard, life } = startAt(join(folder, "scratch"));
+  await expect.poll(() => broken).toEqual([{ message: "spawn E2BIG", traceback: "" }]);
+  expect(discard).toHaveBeenCalled();
+  expect(life.ended).toHaveBeenCalledOnce();
+  expect(instance.state).toBe("broken");
 });
 
 test("what was prepared for a process that is stopped before it starts is given back", async () => {

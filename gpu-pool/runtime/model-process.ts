@@ -7,7 +7,7 @@
  * It spawns `python -m edgeplane_child`, speaks python/PROTOCOL.md, and tells its owner what happened; it decides
  * nothing about batches.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { Duplex, Readable } from "node:stream";
 import type { Clock } from "../scheduling/clock.ts";
@@ -22,7 +22,7 @@ import type { MemoryGroup } from "./memory-caps/types.ts";
 import type { Life } from "./models/model-lives.ts";
 import type { Origin } from "./prediction.ts";
 import { signalGroup } from "./process-group.ts";
-import { commandOf, environmentOf, howItEnded, makeScratch } from "./process-surroundings.ts";
+import { howItEnded, makeScratch, startProcess } from "./process-surroundings.ts";
 import { stagingOf } from "./inputs.ts";
 import { removeFolder, removeStrangers } from "./remove-folder.ts";
 import { type UseLimits, UseWatch } from "./use-watch.ts";
@@ -124,7 +124,7 @@ export class ModelProcess {
   #stopWatching: () => void = () => {};
   readonly #life: Life | undefined;
 
-  /** Spawns the process. A command that doesn't exist ends in `onGone`. */
+  /** Spawns the process. A command that doesn't exist ends in `onGone`. Throws what the system refuses otherwise. */
   constructor(options: ProcessOptions) {
     this.#options = options;
     this.#usableSlots = options.slots;
@@ -139,13 +139,12 @@ export class ModelProcess {
     });
     makeScratch(options);
     this.#life = options.lives?.();
-    const [command, ...args] = commandOf(options);
-    this.#child = spawn(command, args, {
-      cwd: options.modelDir,
-      detached: true,
-      env: environmentOf(options, this.origin),
-      stdio: ["ignore", "pipe", "pipe", "pipe", ...Array.from({ length: options.slots }, () => "pipe" as const)],
-    });
+    try {
+      this.#child = startProcess(options, this.origin);
+    } catch (error) {
+      this.#life?.ended();
+      throw error;
+    }
     this.#heardAtMs = options.clock.nowMs();
     this.#child.once("error", (error) => this.#gone(`it could not be started: ${error.message}`));
     this.#child.once("exit", (code, signal) => this.#exited(code, signal));

@@ -1,4 +1,5 @@
 /** What a model process finds when it begins, its environment and its folders, and in what words its end is told. */
+import { type ChildProcess, spawn } from "node:child_process";
 import { chownSync, mkdirSync } from "node:fs";
 import { constants } from "node:os";
 import { hiddenSecrets } from "./hidden-secrets.ts";
@@ -10,6 +11,17 @@ const SIGNAL_CODES = 128;
 
 /** What the loader of a program goes by, which would run a model's code in the program that isolates it. */
 const LOADERS = /^(LD_.*|GLIBC_TUNABLES|GCONV_PATH|LOCPATH|MALLOC_.*)$/;
+
+/** Throws what the system refuses otherwise than for want of the program, or of handles: too long an environment. */
+export function startProcess(options: ProcessOptions, origin: Origin): ChildProcess {
+  const [command, ...args] = commandOf(options);
+  return spawn(command, args, {
+    cwd: options.modelDir,
+    detached: true,
+    env: environmentOf(options, origin),
+    stdio: ["ignore", "pipe", "pipe", "pipe", ...Array.from({ length: options.slots }, () => "pipe" as const)],
+  });
+}
 
 /** The command of a process, which enters its group first, then what isolates it. */
 export function commandOf(options: ProcessOptions): [string, ...string[]] {
