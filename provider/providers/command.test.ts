@@ -63,3 +63,9 @@ it("logs what a program says on standard error", async () => {
   await here("echo 'a word' >&2; echo '{}'", said).destroy("i-1", signal());
   expect(said).toStrictEqual([expect.stringContaining("a word")]);
 });
+
+it("logs no argument of a program: it may be a secret", async () => {
+  const said: string[] = [];
+  await here("echo 'a word' >&2; echo '{}' # a-secret", said).destroy("i-1", signal());
+  expect(said).toStrictEqual(["sh: a word"]);
+});

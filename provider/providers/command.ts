@@ -64,7 +64,7 @@ export function command(options: CommandOptions, say: (line: string) => void): P
   ): Promise<T> {
     const limit = AbortSignal.any([signal, AbortSignal.timeout(options.timeoutMs)]);
     const { text, said, ended } = await run(argv, JSON.stringify(input), limit);
-    if (said !== "") say(`${argv.join(" ")}: ${brief(said)}`);
+    if (said !== "") say(`${argv[0]}: ${brief(said)}`);
     const answer = readJson(text);
     const error = ErrorSchema.safeParse(answer).data;
     if (error !== undefined) throw new ProviderError(error.error, error.message, error.retryAfterMs ?? null);

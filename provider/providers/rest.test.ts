@@ -139,6 +139,17 @@ describe("vast", () => {
     expect(await why(provider.create(order("gpu/501"), signal()))).toBe(reason);
   });
 
+  it.each([
+    ["too many", "rate_limited", 15_000],
+    ["failed", "refused", null],
+    ["cut", "refused", null],
+  ] as const)("made nothing where its price could not be asked: %s", async (fault, reason, retryAfterMs) => {
+    const provider = await vastHere({ spot: true });
+    cloud.faults.offers = [fault];
+    await expect(provider.create(order("gpu/501"), signal())).rejects.toMatchObject({ reason, retryAfterMs });
+    expect(cloud.count("create")).toBe(0);
+  });
+
   it("keeps the distance between creates that Vast asks for", async () => {
     const provider = await vastHere();
     await provider.create(order("gpu/501"), signal());

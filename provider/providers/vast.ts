@@ -111,10 +111,16 @@ export function vast({ baseUrl, hardware, createGapMs, quietMs }: VastOptions, k
     }));
   }
 
-  /** What a bid must be to win offer `id` now. */
+  /** What a bid must be to win offer `id` now. Whatever goes wrong here, nothing was made. */
   async function bidFor(id: number, choice: Choice, signal: AbortSignal): Promise<number> {
     const body = { ...queryOf(choice), id: { eq: id } };
-    const { offers } = await api.read("/api/v0/bundles/", BundlesSchema, { method: "POST", body, signal });
+    const { offers } = await calmly(
+      api.read("/api/v0/bundles/", BundlesSchema, { method: "POST", body, signal }),
+    ).catch((error: unknown) => {
+      if (error instanceof ProviderError && (error.reason === "ambiguous" || error.reason === "timeout"))
+        throw new ProviderError("refused", error.message, error.retryAfterMs);
+      throw error;
+    });
     const least = offers.find((offer) => offer.id === id)?.min_bid;
     if (typeof least !== "number") throw new ProviderError("sold_out", `Vast has no offer ${id} any more`);
     return Math.round(least * choice.bidFactor * 1000) / 1000;
