@@ -9,6 +9,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import * as z from "zod";
 import { createClient } from "./client.ts";
 import type { Client } from "./client.ts";
+import { eventsOf } from "./events.ts";
 import { processIo } from "./io.ts";
 import { run } from "./program.ts";
 import { runCli } from "./test-io.ts";
@@ -81,6 +82,29 @@ test("a prediction whose stream can't be had leaves no call behind", async () =>
   const ran = await runCli(["predict", "a/b"], { env: { EDGEPLANE_URL: url, EDGEPLANE_API_KEY: "ep_x" } });
   expect(ran).toMatchObject({ code: 4, stdout: "" });
   await isLeft;
+});
+
+test("a stream is taken up again after a restart of the gateway, and not once it is refused", async () => {
+  const asked: unknown[] = [];
+  let awayFor = 3;
+  answer = (request, response) => {
+    const lastId = request.headers["last-event-id"];
+    asked.push(lastId);
+    if (lastId === undefined) response.end("id: 1\nevent: output\ndata: one\n\n");
+    else if (awayFor > 0) {
+      awayFor -= 1;
+      response.destroy();
+    } else if (asked.length === 5) response.end("id: 2\nevent: done\ndata: {}\n\n");
+    else response.writeHead(404).end();
+  };
+  const namesOf = async (): Promise<(string | undefined)[]> => {
+    const names: (string | undefined)[] = [];
+    for await (const { event } of eventsOf(client, "p")) names.push(event);
+    return names;
+  };
+  expect(await namesOf()).toEqual(["output", "done"]);
+  expect(asked).toEqual([undefined, "1", "1", "1", "1"]);
+  await expect(namesOf()).rejects.toMatchObject({ status: 404 });
 });
 
 test("what the system refuses is told in one line", async () => {

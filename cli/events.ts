@@ -12,12 +12,14 @@ const WAIT_MS = 500;
 /** Ends behind `done`. Throws when the stream can't be taken up again. */
 export async function* eventsOf(client: Client, id: string, signal?: AbortSignal): AsyncGenerator<EventSourceMessage> {
   let lastId: string | null = null;
+  let wasOpen = false;
   for (let failures = 0; failures < TRIES; failures += 1) {
-    const answer = await client.open("GET", `/v1/predictions/${segment(id)}/stream`, {
-      headers: { accept: "text/event-stream", ...(lastId === null ? {} : { "last-event-id": lastId }) },
-      ...(signal === undefined ? {} : { signal }),
-    });
     try {
+      const answer = await client.open("GET", `/v1/predictions/${segment(id)}/stream`, {
+        headers: { accept: "text/event-stream", ...(lastId === null ? {} : { "last-event-id": lastId }) },
+        ...(signal === undefined ? {} : { signal }),
+      });
+      wasOpen = true;
       for await (const message of readEvents(answer)) {
         lastId = message.id ?? lastId;
         failures = 0;
@@ -25,7 +27,9 @@ export async function* eventsOf(client: Client, id: string, signal?: AbortSignal
         if (message.event === "done") return;
       }
     } catch (error) {
-      if (signal?.aborted === true) throw error;
+      if (signal?.aborted === true || !wasOpen) throw error;
+      // What is refused now would be refused again; a gateway that is away may be back soon.
+      if (error instanceof CliError && error.exitCode !== exitCodes.unreachable) throw error;
     }
     await sleep(WAIT_MS);
   }
