@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { expect, test } from "vitest";
 import { download } from "./download.ts";
+import type { DownloadRules } from "./download.ts";
 
 const content = Buffer.alloc(1_000_000, "0123456789");
 
@@ -12,7 +13,11 @@ const content = Buffer.alloc(1_000_000, "0123456789");
  * Downloads from a server that answers with `handle`; answers the content, the file's name and the ranges that were
  * asked for.
  */
-async function fetchFrom(handle: (request: IncomingMessage, reply: ServerResponse) => void, maxBytes = 10_000_000) {
+async function fetchFrom(
+  handle: (request: IncomingMessage, reply: ServerResponse) => void,
+  maxBytes = 10_000_000,
+  more: Partial<DownloadRules> = {},
+) {
   const folder = mkdtempSync(join(tmpdir(), "edgeplane-download-"));
   writtenBytes = () => {
     const names = existsSync(folder) ? readdirSync(folder) : [];
@@ -26,7 +31,7 @@ async function fetchFrom(handle: (request: IncomingMessage, reply: ServerRespons
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const address = server.address();
   const origin = `http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}`;
-  const rules = { allowLoopback: false, trustedOrigin: origin, maxBytes, timeoutMs: 20_000 };
+  const rules = { allowLoopback: false, trustedOrigin: origin, maxBytes, timeoutMs: 20_000, ...more };
   try {
     const path = await download(`${origin}/some%20file.txt`, folder, 0, "image", rules);
     return { text: readFileSync(path), name: basename(path), ranges };
@@ -74,6 +79,43 @@ test("it begins again when the content is another", async () => {
   });
   expect(text.equals(content)).toBe(true);
   expect(ranges).toEqual([undefined, "bytes=400000-"]);
+});
+
+test("one that breaks off behind its last byte has come as a whole", async () => {
+  const { text, ranges } = await fetchFrom((request, reply) => {
+    if (request.headers.range !== undefined) {
+      reply.writeHead(416, { "content-range": `bytes */${content.length}` }).end();
+      return;
+    }
+    reply.writeHead(200, { etag: '"a"' }).write(content);
+    const look = setInterval(() => writtenBytes() === content.length && reply.destroy(), 5);
+    reply.once("close", () => clearInterval(look));
+  });
+  expect(text.equals(content)).toBe(true);
+  expect(ranges).toEqual([undefined, "bytes=1000000-"]);
+});
+
+test("a content that has become shorter is no whole one", async () => {
+  const broken = fetchFrom((request, reply) => {
+    if (request.headers.range === undefined) cutAfter(400_000, request, reply, '"a"');
+    else reply.writeHead(416, { "content-range": "bytes */300000" }).end();
+  });
+  await expect(broken).rejects.toThrow("Input image: its URL answered 416.");
+});
+
+test("what came and was not written counts once", async () => {
+  let taken = 0;
+  const total = { leftBytes: 5_000_000, limitBytes: 5_000_000, take: (bytes: number) => ((taken += bytes), null) };
+  const breakAtOnce = (request: IncomingMessage, reply: ServerResponse): void => {
+    const from = Number(/bytes=(\d+)-/.exec(request.headers.range ?? "")?.[1] ?? 0);
+    const status = request.headers.range === undefined ? 200 : 206;
+    reply.writeHead(status, { etag: '"a"', "content-range": `bytes ${from}-${content.length - 1}/${content.length}` });
+    if (from >= 600_000) reply.end(content.subarray(from));
+    else reply.write(content.subarray(from, from + 300_000), () => reply.destroy());
+  };
+  const { text } = await fetchFrom(breakAtOnce, 10_000_000, { total });
+  expect(text.equals(content)).toBe(true);
+  expect([total.leftBytes, taken]).toEqual([4_000_000, 1_000_000]);
 });
 
 test("a server that can't tell its contents apart is not asked for the rest", async () => {

@@ -48,6 +48,8 @@ const MAX_REDIRECTS = 5;
 /** How often in a row a transfer may break off without having brought a byte. */
 const MAX_IDLE_BREAKS = 5;
 const RESUME_AFTER_MS = 200;
+/** The status of a range that begins where the content ends: all of it was there when the transfer broke off. */
+const WHOLE = 416;
 /** What waits for the disk at most: written in one go, it takes half the time of piece by piece. */
 const WRITE_BYTES = 1024 * 1024;
 
@@ -83,8 +85,9 @@ export async function download(
   let { reply } = first;
   let offset = 0;
   for (let breaks = 0; ;) {
+    const came = { sizeBytes: offset };
     try {
-      await save(reply, path, offset, source);
+      await save(reply, path, came, source);
       return path;
     } catch (error) {
       const { size } = await stat(path).catch(() => ({ size: 0 }));
@@ -93,14 +96,25 @@ export async function download(
       const { etag } = reply.headers;
       const isFinal = !(error instanceof BrokenOff) || source.signal.aborted || breaks > MAX_IDLE_BREAKS;
       if (isFinal || etag?.startsWith('"') !== true) throw error;
+      // What came and was not written comes again.
+      giveBack(rules, came.sizeBytes - size);
       reply = await resume(source, { offset, etag }, breaks);
+      if (reply.statusCode === WHOLE) {
+        reply.destroy();
+        return path;
+      }
       if (reply.statusCode === 200) {
-        if (rules.total !== undefined) rules.total.leftBytes += offset;
-        rules.total?.take?.(-offset);
+        giveBack(rules, offset);
         offset = 0;
       }
     }
   }
+}
+
+function giveBack({ total }: DownloadRules, bytes: number): void {
+  if (total === undefined) return;
+  total.leftBytes += bytes;
+  total.take?.(-bytes);
 }
 
 /** Asks for the rest, several times if the server is away for a moment. */
@@ -131,16 +145,18 @@ async function open(source: Source, from: Resume | null): Promise<Opened> {
       if (address === null) throw new Error(`Input ${field}: its URL redirects to what is no URL.`);
       continue;
     }
-    if (status === 200 || (status === 206 && from !== null && startOf(reply) === from.offset))
-      return { reply, addresses };
+    const isRest = from !== null && (status === 206 || status === WHOLE) && startOf(reply) === from.offset;
+    if (status === 200 || isRest) return { reply, addresses };
     reply.destroy();
     throw new Error(`Input ${field}: its URL answered ${status}.`);
   }
   throw new Error(`Input ${field}: its URL redirects more than ${MAX_REDIRECTS} times.`);
 }
 
+/** Where the part begins; of a refused range, where the content ends. */
 function startOf(reply: http.IncomingMessage): number {
-  return Number(/^bytes (\d+)-/.exec(reply.headers["content-range"] ?? "")?.[1] ?? Number.NaN);
+  const range = /^bytes (?:(\d+)-|\*\/(\d+)$)/.exec(reply.headers["content-range"] ?? "");
+  return Number(range?.[1] ?? range?.[2] ?? Number.NaN);
 }
 
 /** The connection could not be made, or broke: another try may do. */
@@ -165,18 +181,23 @@ async function get(address: URL, { field, rules, signal }: Source, from: Resume 
   }
 }
 
-/** Writes what comes behind the first `offset` bytes. Throws `BrokenOff` when it ends early. */
-async function save(reply: http.IncomingMessage, path: string, offset: number, source: Source): Promise<void> {
+/** Writes what comes behind the bytes that `came` names, and counts it there. Throws `BrokenOff` when it ends early. */
+async function save(
+  reply: http.IncomingMessage,
+  path: string,
+  came: { sizeBytes: number },
+  source: Source,
+): Promise<void> {
   const { field, rules, signal } = source;
-  let sizeBytes = offset;
+  const offset = came.sizeBytes;
   const tooLarge = new Error(`Input ${field}: the file is larger than ${rules.maxBytes} bytes.`);
   const total: Total = rules.total ?? { leftBytes: Infinity, limitBytes: Infinity };
   const tooMuch = new Error(`Input ${field}: all files together are larger than ${total.limitBytes} bytes.`);
   let refusal: Error | null = null;
   reply.on("data", (chunk: Buffer) => {
-    sizeBytes += chunk.length;
+    came.sizeBytes += chunk.length;
     total.leftBytes -= chunk.length;
-    if (sizeBytes > rules.maxBytes) refusal ??= tooLarge;
+    if (came.sizeBytes > rules.maxBytes) refusal ??= tooLarge;
     else if (total.leftBytes < 0) refusal ??= tooMuch;
     else refusal ??= total.take?.(chunk.length) ?? null;
     if (refusal !== null) reply.destroy(refusal);
