@@ -1,4 +1,4 @@
-/** A pool session that is over while the scaler can't be told that it has begun. */
+/** What becomes of a pool session while others take long to answer it: it may be over, or be asked something. */
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { expect, it, vi } from "vitest";
@@ -42,4 +42,34 @@ it("leaves nothing of it behind", async () => {
   expect(left).toEqual([undefined, null]);
   told.mockRestore();
   warned.mockRestore();
+});
+
+it("keeps claims to stop that come while it asks whether the pool's token holds", async () => {
+  const session = "session-greeted-late";
+  const claim = { id: "0".repeat(26), token: "token" };
+  const identity = { poolTokenId: "greeted-late", lanes: ["lane-l"], mayRegisterModels: false };
+  const headers = { upgrade: "websocket", [SESSION_HEADER]: session, [IDENTITY_HEADER]: JSON.stringify(identity) };
+  const stub = edge.POOL.getByName(session);
+  let [isAsked, isAnswered] = [false, false];
+  await runInDurableObject(stub, (object) => {
+    const own = Reflect.get(object, "env") as Env;
+    const first = async (): Promise<object> => {
+      Object.assign(object, { env: own });
+      isAsked = true;
+      await expect.poll(() => isAnswered).toBe(true);
+      return {};
+    };
+    Object.assign(object, { env: { ...own, DB: { prepare: () => ({ bind: () => ({ first }) }) } } });
+  });
+  const { webSocket: socket } = await stub.fetch("https://edge.test/", { headers });
+  const types: string[] = [];
+  socket?.addEventListener("message", ({ data }) => void types.push(String(data).split('"')[3] ?? ""));
+  socket?.accept();
+  const greeting = { session, pool: "host", version: "0", lanes: ["lane-l"], devices: [], models: [] };
+  socket?.send(JSON.stringify({ type: "hello", protocol: PROTOCOL, ...greeting } satisfies PoolMessage));
+  await expect.poll(() => isAsked).toBe(true);
+  await stub.stop([claim]);
+  isAnswered = true;
+  await expect.poll(() => types).toContain("welcome");
+  await expect.poll(() => types).toEqual(["cancel", "welcome", "cancel"]);
 });

@@ -248,11 +248,11 @@ export abstract class PoolSession extends DurableObject<Env> {
   async #hello(socket: WebSocket, hello: Hello, known: Known): Promise<void> {
     if (!(await this.#isTrusted())) return socket.close(closeCodes.forbidden, "the pool token was revoked");
     const { kv, lanes, hears = [], meteredMs = 0 } = hello;
-    const device = firstKind(hello.devices);
-    this.#device = device;
+    if (this.#known === null) return; // It is over meanwhile.
+    this.#device = firstKind(hello.devices);
     noteHello(socket);
-    const heard = { lanes, hears, device, seenAt: Date.now(), isLeaving: false, meteredFromMs: Date.now() - meteredMs };
-    this.#remember({ ...known, ...heard, ...(kv === undefined ? {} : { kv }) });
+    const now = { seenAt: Date.now(), isLeaving: false, meteredFromMs: Date.now() - meteredMs };
+    this.#remember({ ...this.#known, ...now, lanes, hears, device: this.#device, ...(kv === undefined ? {} : { kv }) });
     if (kv !== undefined) this.#parking.open(known.session, kv);
     await notePool(this.env, known.identity.poolTokenId, hello);
     await this.#tellScaler(hello.devices.length);
