@@ -95,3 +95,37 @@ test("a run_batch that yields has no result to make outputs of: it can't be set 
     yields,
   );
 });
+
+test("a fork that comes back from prepare_batch ends there, and tells how", async () => {
+  const forks = `
+import os
+from typing import Any, List
+
+from cog import BaseRunner, BatchInput
+
+
+class Runner(BaseRunner):
+    def run(self, how: str) -> str:
+        return how
+
+    def prepare_batch(self, inputs: List[BatchInput]) -> Any:
+        pid = os.fork()
+        if pid == 0:
+            if inputs[0].how == "raises":
+                raise RuntimeError("in the fork")
+            return None
+        return os.WEXITSTATUS(os.waitpid(pid, 0)[1])
+
+    def run_batch(self, code: Any) -> List[str]:
+        return [str(code)]
+`;
+  await withStages(
+    "1",
+    async (model) => {
+      await model.waitFor("ready");
+      expect(await model.predict({ how: "returns" })).toMatchObject({ status: "succeeded", output: "0" });
+      expect(await model.predict({ how: "raises" })).toMatchObject({ status: "succeeded", output: "1" });
+    },
+    forks,
+  );
+});

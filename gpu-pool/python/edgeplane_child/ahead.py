@@ -6,6 +6,7 @@ sends as many runs ahead as ``loaded.ahead`` says, so no more than these wait.
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from typing import Any, Dict, List, Optional
@@ -59,6 +60,7 @@ class RunsAhead:
         self._reader = reader
         self._encode = encode
         self._send = send
+        self._pid = os.getpid()
         self._ready: "queue.Queue[Any]" = queue.Queue()
         threading.Thread(target=self._read, name="edgeplane-ahead", daemon=True).start()
 
@@ -79,6 +81,9 @@ class RunsAhead:
                 predictions = [Prediction(item, self._channel, self._encode, self._send) for item in message["items"]]
                 run = ReadyRun(message, predictions, Batch(predictions) if self._model.batch is not None else None)
                 run.prepare(self._model, self._reader)
+                if os.getpid() != self._pid:
+                    # A process that the model forked and that came back here must not answer for this one.
+                    os._exit(0 if run.failure is None else 1)
                 self._ready.put(run)
         except BaseException as error:
             self._ready.put(error)
