@@ -11,6 +11,7 @@ import { knownEpoch } from "../log/current-log.ts";
 import type { LogSetting } from "../registry/log-settings.ts";
 import { addLogSetting, readLogSetting } from "../registry/log-settings.ts";
 import { claimJobs, submit } from "../shard/client.ts";
+import { Lane } from "./lane.ts";
 
 const edge = env as Env;
 const LANE = "moving";
@@ -90,6 +91,25 @@ it("raises the epoch, keeps its secrets, and refuses copies of older epochs", as
   expect(await claim(knownNow - 1)).toBe("granted");
   const metrics = await (await call("/admin/v1/metrics", ADMIN)).text();
   expect(metrics).toContain(`edgeplane_lane_lag{lane="${LANE}",topic="jobs.${LANE}.normal"}`);
+});
+
+it("tells the metrics of the other lanes where one can't be asked, and which that is", async () => {
+  await callJson("/admin/v1/pool-tokens", { ...ADMIN, body: { lanes: [LANE, "another"] } });
+  vi.spyOn(Lane.prototype, "stats").mockImplementationOnce(() => {
+    throw new Error("the lane is sick");
+  });
+  const answer = await call("/admin/v1/metrics", ADMIN);
+  const metrics = await answer.text();
+  vi.restoreAllMocks();
+  expect(answer.status).toBe(200);
+  const upOf = (up: 0 | 1) =>
+    Array.from(metrics.matchAll(/edgeplane_lane_up\{lane="(.+)"\} (.)/g)).flatMap((found) =>
+      found[2] === String(up) ? [String(found[1])] : [],
+    );
+  expect(upOf(0)).toHaveLength(1);
+  expect(metrics).not.toContain(`edgeplane_lane_lag{lane="${upOf(0).join("")}"`);
+  expect(upOf(1).length).toBeGreaterThan(0);
+  for (const lane of upOf(1)) expect(metrics).toContain(`edgeplane_lane_lag{lane="${lane}",topic="jobs.${lane}.low"}`);
 });
 
 it("refuses a choice of a log that can't be", async () => {

@@ -11,6 +11,7 @@ import { currentLog } from "../../log/current-log.ts";
 import { callObject, objectNamed } from "../../object-calls.ts";
 import { knownLanes } from "../../registry/log-settings.ts";
 import { settingsObject } from "../../settings/remote.ts";
+import { log, reasonOf } from "../../telemetry/log.ts";
 import type { App } from "../app.ts";
 import { operation } from "../operation.ts";
 
@@ -40,12 +41,15 @@ export function metricsRoutes(): Hono<App> {
           `edgeplane_log_epoch{driver="${setting.choice.driver}"} ${setting.epoch}`,
           "# HELP edgeplane_lane_lag Predictions that wait in a lane, by the topic that their jobs have.",
           "# TYPE edgeplane_lane_lag gauge",
-          ...lanes.flatMap(({ lane, waiting }) =>
-            priorities.map((priority) => {
+          ...lanes.flatMap(({ lane, stats }) =>
+            (stats === null ? [] : priorities).map((priority) => {
               const topic = jobTopic(lane, priority);
-              return `edgeplane_lane_lag{lane="${lane}",topic="${topic}"} ${waiting[priority]}`;
+              return `edgeplane_lane_lag{lane="${lane}",topic="${topic}"} ${stats?.waiting[priority]}`;
             }),
           ),
+          "# HELP edgeplane_lane_up Whether a lane answered: 0 for one whose lag is not told now.",
+          "# TYPE edgeplane_lane_up gauge",
+          ...lanes.map(({ lane, stats }) => `edgeplane_lane_up{lane="${lane}"} ${stats === null ? 0 : 1}`),
           "# HELP edgeplane_settings_number The number of the settings that hold.",
           "# TYPE edgeplane_settings_number gauge",
           `edgeplane_settings_number ${settings.number}`,
@@ -70,9 +74,16 @@ export function metricsRoutes(): Hono<App> {
   return routes;
 }
 
-async function statsOfLanes(env: Env): Promise<(LaneStats & { lane: string })[]> {
+/** `stats` null: that lane could not be asked, and the log says why. */
+async function statsOfLanes(env: Env): Promise<{ lane: string; stats: LaneStats | null }[]> {
   const lanes = await knownLanes(env.DB);
   return Promise.all(
-    lanes.map(async (lane) => ({ lane, ...(await callObject(() => objectNamed(env.LANE, lane).stats())) })),
+    lanes.map(async (lane) => {
+      const stats = await callObject(() => objectNamed(env.LANE, lane).stats()).catch((error: unknown) => {
+        log.warn("lane_not_asked", { lane, reason: reasonOf(error) });
+        return null;
+      });
+      return { lane, stats };
+    }),
   );
 }
