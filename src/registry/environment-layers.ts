@@ -122,7 +122,8 @@ export async function storeLayer(
 
 /**
  * Whether a chunk of the layer is broken, which is seen by reading it, whoever says so. Then the layer goes, so that
- * the next pool that builds the environment stores it anew; and the chunk counts as not there, whatever else has it.
+ * the next pool that builds the environment stores it anew; and the chunk counts as not there, whatever else has it. Its
+ * bytes stay until it is sent again or swept: to delete them could hit what was sent again meanwhile.
  */
 export async function judgeLayer(env: Stores, name: LayerName, chunk: string): Promise<boolean> {
   const row = await readRow(env.DB, name);
@@ -139,7 +140,6 @@ export async function judgeLayer(env: Stores, name: LayerName, chunk: string): P
   log.error("environment_chunk_is_broken", { owner: name.owner, layer: name.key, chunk });
   await removeRow(env, row, list);
   await noteLost(env.DB, chunksOf, chunk);
-  await env.BLOBS.delete(place);
   return true;
 }
 

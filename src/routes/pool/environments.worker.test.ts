@@ -4,7 +4,7 @@ import { bundleOf } from "../../../test/worker/pushing.ts";
 import type { Files } from "../../../test/worker/pushing.ts";
 import { bundleVersion, sha256Of } from "../../contract/bundle.ts";
 import { UNUSED_CHUNK_MS } from "../../registry/chunks.ts";
-import { UNUSED_LAYER_MS } from "../../registry/environment-layers.ts";
+import { judgeLayer, UNUSED_LAYER_MS } from "../../registry/environment-layers.ts";
 import { sweepExpired } from "../../registry/sweep.ts";
 import { chunkKey, environmentChunksOf } from "../../storage/chunks.ts";
 
@@ -132,6 +132,33 @@ describe("a chunk that a pool finds broken", () => {
     expect((await find("broken")).body["layer"]).toBeNull();
     expect((await store("broken", files)).status).toBe(201);
     expect(await (await read(chunk)).text()).toBe("to be broken");
+  });
+
+  it("stays what it is when it is sent again while it is judged", async () => {
+    const { chunks } = await store("judged", { pack: "judged" });
+    const [chunk = ""] = chunks;
+    await testEnv.BLOBS.put(chunkKey(environmentChunksOf(OWNER), chunk), "other!");
+    const again = new TextEncoder().encode("judged");
+    const { DB } = testEnv;
+    const racing = {
+      batch: (statements: D1PreparedStatement[]) => DB.batch(statements),
+      prepare(query: string) {
+        if (!query.startsWith("UPDATE bundle_chunks SET state = 0")) return DB.prepare(query);
+        return {
+          bind: (...values: unknown[]) => ({
+            async run() {
+              await DB.prepare(query)
+                .bind(...values)
+                .run();
+              expect((await sendChunk(chunk, again)).status).toBe(204);
+            },
+          }),
+        };
+      },
+    };
+    const env = { ...testEnv, DB: racing as unknown as D1Database };
+    expect(await judgeLayer(env, { owner: OWNER, key: await keyOf("judged") }, chunk)).toBe(true);
+    expect(await (await read(chunk)).text()).toBe("judged");
   });
 
   it("is believed by nobody's word", async () => {
