@@ -17,7 +17,7 @@ export async function acceptSubmission(
   submission: Submission,
   waitMs: number,
 ): Promise<Accepted> {
-  const { inputBlob, payloadHash } = submission;
+  const { inputBlob, payloadHash, keyed } = submission;
   if (inputBlob !== null) {
     const stored = await putInputOnce(c.env.BLOBS, inputBlob, JSON.stringify(submission.input), payloadHash);
     if (!stored) throw keyReused();
@@ -25,8 +25,8 @@ export async function acceptSubmission(
   const sent: Submission = inputBlob === null ? submission : { ...submission, input: null };
   const answer = await shard.submit(c.env, sent, waitMs);
   // The row has another payload (a blob under its id would have refused this one), or its data is gone: nothing names
-  // the blob.
-  const isNamed = "prediction" in answer && answer.prediction.inputBlob !== null;
+  // the blob. One whose queue was full may be accepted in another request of the same key, by the blob that it found.
+  const isNamed = "prediction" in answer ? answer.prediction.inputBlob !== null : answer.outcome === "full" && keyed;
   if (inputBlob !== null && !isNamed) await c.env.BLOBS.delete(inputBlob);
   if (answer.outcome === "conflict") throw keyReused();
   if (answer.outcome === "full") throw queueFull(answer.limit);

@@ -1,6 +1,14 @@
 /** Keys by which clients name their predictions: `Idempotency-Key`, and the id of a `PUT`. */
 import { beforeAll, expect, it } from "vitest";
-import { callJson, newKey, offer } from "../../../test/worker/edge-harness.ts";
+import { submission } from "../../../test/unit/submission.ts";
+import { callJson, newKey, offer, testEnv } from "../../../test/worker/edge-harness.ts";
+import { newPredictionId } from "../../contract/ids.ts";
+import * as shardClient from "../../shard/client.ts";
+import type { SubmitAnswer } from "../../shard/types.ts";
+import { inputBlobKey } from "../../storage/blobs.ts";
+import type { AppContext, ShardPort } from "../app.ts";
+import { acceptSubmission } from "./accept.ts";
+import type { Accepted } from "./accept.ts";
 
 const VERSION = "a".repeat(64);
 let key = "";
@@ -56,6 +64,23 @@ it("refuses the key with another payload, and keeps the first one's input", asyn
   expect(second.body["code"]).toBe("idempotency_key_reused");
   const { body } = await callJson(`/v1/predictions/${String(first.body["id"])}`, { key });
   expect(body["input"]).toEqual({ text: large });
+});
+
+it("keeps the input of a request whose twin finds the queue full", async () => {
+  const id = newPredictionId(16);
+  const large = { ...submission(id), input: { text: "x".repeat(20_000) }, inputBlob: inputBlobKey(id) };
+  const c = { env: testEnv } as AppContext;
+  const shard = shardClient as unknown as ShardPort;
+  let accepted: Accepted | null = null;
+  const full = {
+    async submit(): Promise<SubmitAnswer> {
+      accepted = await acceptSubmission(c, shard, large, 0);
+      return { outcome: "full", limit: 1 };
+    },
+  } as unknown as ShardPort;
+  await expect(acceptSubmission(c, full, large, 0)).rejects.toMatchObject({ code: "queue_full" });
+  expect(accepted).toMatchObject({ created: true });
+  expect(await testEnv.BLOBS.head(inputBlobKey(id))).not.toBeNull();
 });
 
 it("keeps accounts apart", async () => {
