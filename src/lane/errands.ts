@@ -7,17 +7,22 @@ import { shardName, shardOf } from "../contract/ids.ts";
 import type { DesiredLog, Nudge } from "../contract/channel.ts";
 import type { Env } from "../env.ts";
 import { objectNamed } from "../object-calls.ts";
+import { createObjectTimers } from "../object-timers.ts";
 import { remoteShard } from "../shard/remote.ts";
+import { within } from "../shard/within.ts";
 import type { Due, LaneEntry } from "./types.ts";
 
 /** Calls to pools that may be in flight; the rest wait for their turn. */
 const MAX_CALLS = 64;
+/** One that is not answered by then is waited for no longer: it would hold its turn for good. */
+const CALL_LIMIT_MS = 30_000;
 
 /**
  * Sessions that wait for a call are kept once for each kind of it, so that this is bounded by their number. `leaves`: a
  * test may lose what is told.
  */
 export function createErrands(env: Env, lane: () => string, leaves: () => boolean) {
+  const timers = createObjectTimers();
   const waiting = new Map<string, () => Promise<unknown>>();
   let inFlight = 0;
 
@@ -32,7 +37,7 @@ export function createErrands(env: Env, lane: () => string, leaves: () => boolea
       if (inFlight >= MAX_CALLS) return;
       waiting.delete(name);
       inFlight += 1;
-      void call()
+      void within(call(), CALL_LIMIT_MS, timers.after)
         .catch(() => {})
         .finally(() => {
           inFlight -= 1;
