@@ -213,7 +213,11 @@ export class Lane extends DurableObject<Env> {
     await this.ctx.storage.setAlarm(Date.now() + WATCH_MS);
     try {
       this.#act();
-      if (this.#core.hasWaiting()) return;
+      if (this.#core.hasWaiting()) {
+        // A scaler that started again may not know this lane.
+        this.#teller.changed();
+        return;
+      }
       this.#isWatched = false;
       await this.ctx.storage.deleteAlarm();
     } catch (error) {

@@ -1,10 +1,11 @@
 /** The lane as an object in workerd: what it tells pools and shards, and what it knows after its end. */
-import { evictDurableObject } from "cloudflare:test";
+import { evictDurableObject, runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { expect, it, vi } from "vitest";
 import { newPredictionId } from "../contract/ids.ts";
 import type { Env } from "../env.ts";
 import { PoolSession } from "../fleet/pool-session.ts";
+import { Scaler } from "../scaling/object/scaler.ts";
 import { PredictionShard } from "../shard/shard.ts";
 import type { LaneEntry, LaneNews, RoomReport } from "./types.ts";
 
@@ -66,4 +67,17 @@ it("no longer counts on a pool that is gone without a word", async () => {
   await lane.tell("haunted", report("session-ghost", 1, 4));
   await lane.exchange("haunted", { ...NOTHING, entries: [entry()] });
   await expect.poll(async () => (await lane.stats()).sessions).toBe(0);
+});
+
+it("tells the scaler again and again while something waits: it may have forgotten this lane", async () => {
+  const told = vi.spyOn(Scaler.prototype, "demand").mockResolvedValue({ everyMs: 0, versions: [] });
+  const words = () =>
+    told.mock.calls.flatMap(([name, { versions }]) => (name === "forgotten" ? [versions[0]?.waiting.normal] : []));
+  const lane = edge.LANE.getByName("forgotten");
+  await lane.exchange("forgotten", { ...NOTHING, entries: [entry()] });
+  await expect.poll(words).toContain(1);
+  const before = words().length;
+  await runDurableObjectAlarm(lane);
+  await expect.poll(() => words().length).toBeGreaterThan(before);
+  told.mockRestore();
 });
