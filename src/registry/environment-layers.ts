@@ -122,8 +122,8 @@ export async function storeLayer(
 
 /**
  * Whether a chunk of the layer is broken, which is seen by reading it, whoever says so. Then the layer goes, so that
- * the next pool that builds the environment stores it anew; and the chunk counts as not there, whatever else has it. Its
- * bytes stay until it is sent again or swept: to delete them could hit what was sent again meanwhile.
+ * the next pool that builds the environment stores it anew; and the chunk counts as not there, whatever else has it.
+ * Its bytes stay until it is sent again or swept: to delete them could hit what was sent again meanwhile.
  */
 export async function judgeLayer(env: Stores, name: LayerName, chunk: string): Promise<boolean> {
   const row = await readRow(env.DB, name);
