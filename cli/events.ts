@@ -28,7 +28,7 @@ export async function* eventsOf(client: Client, id: string, signal?: AbortSignal
       }
     } catch (error) {
       if (signal?.aborted === true || !wasOpen) throw error;
-      // What is refused now would be refused again; a gateway that is away may be back soon.
+      // A refusal would be the same again; a gateway that is away may be back soon.
       if (error instanceof CliError && error.exitCode !== exitCodes.unreachable) throw error;
     }
     await sleep(WAIT_MS);

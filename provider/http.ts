@@ -3,7 +3,7 @@ import type * as z from "zod";
 import { ProviderError } from "./provider.ts";
 
 const MAX_DETAIL_CHARS = 300;
-/** Whoever says more is asked again all the same: until then nothing could be made, nor returned. */
+/** A provider that says more is asked again after this all the same: meanwhile nothing could be made, nor returned. */
 export const LONGEST_RETRY_MS = 3_600_000;
 const SECOND_MS = 1000;
 /** These say that nothing was ever sent. */

@@ -1,10 +1,10 @@
 /**
- * A clock that is never set back: by what the machine's is, this one runs ahead of it from then on. Where times are
- * compared with each other alone, a step back would stop all that waits for as long as it was. What others tell times
- * by, such as when a prediction was accepted, is the machine's.
+ * A clock that never goes back. When the machine's clock is set back, this one runs ahead of it by as much from then
+ * on. It serves where times are only compared with each other: there a step back would stop all timers for as long as the
+ * step is. Times that others tell, such as when a prediction was accepted, come from the machine's clock.
  */
 
-/** What is less is no step, and would add up where a clock trembles: this one stands still meanwhile. */
+/** A smaller one is no step, and would add up where a clock trembles: this clock stands still meanwhile. */
 const LEAST_STEP_MS = 1000;
 
 export function steadyClock(wall: () => number): () => number {

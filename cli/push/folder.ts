@@ -9,7 +9,7 @@ import { CliError, exitCodes, messageOf } from "../errors.ts";
 import type { Ignored } from "./ignored.ts";
 
 const ANY_EXECUTE = 0o111n;
-/** What stands in a name for bytes that are no UTF-8. */
+/** Stands in a name for bytes that are no UTF-8. */
 const UNREADABLE = "\ufffd";
 
 /** What tells that a file has changed; times in nanoseconds since 1970. */
@@ -48,7 +48,7 @@ export function listFolder(
       const [path, file] = [`${prefix}${name}`, join(folder, name)];
       const entry = lstatSync(file, { bigint: true, throwIfNoEntry: false });
       if (entry === undefined) {
-        // It went since it was listed, or its name is not what was read of it.
+        // The file went since it was listed, or its name is no UTF-8 and was read as another.
         if (!name.includes(UNREADABLE) || ignored.file(path) || ignored.folder(path)) continue;
         throw new CliError(`${JSON.stringify(path)} has a name that is no UTF-8`, exitCodes.usage, NAME_IT);
       }

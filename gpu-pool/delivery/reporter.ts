@@ -94,7 +94,7 @@ export class EventReporter {
     this.#ended(claim);
   }
 
-  /** Behind what was made before: that may have the same files. */
+  /** Deletes the output's files, after earlier uploads of the claim, which may need the same ones. */
   untold(claim: ClaimRef, output: Produced): void {
     if (!isPlain(output)) this.#upload(claim, output, () => Promise.resolve());
   }

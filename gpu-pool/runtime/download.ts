@@ -96,7 +96,7 @@ export async function download(
       const { etag } = reply.headers;
       const isFinal = !(error instanceof BrokenOff) || source.signal.aborted || breaks > MAX_IDLE_BREAKS;
       if (isFinal || etag?.startsWith('"') !== true) throw error;
-      // What came and was not written comes again.
+      // Bytes that came and were not written come again.
       giveBack(rules, came.sizeBytes - size);
       reply = await resume(source, { offset, etag }, breaks);
       if (reply.statusCode === WHOLE) {

@@ -90,7 +90,7 @@ export type Reporter = {
   log(claim: ClaimRef, text: string): void;
   metric(claim: ClaimRef, metrics: Metrics): void;
   succeeded(claim: ClaimRef, output: Produced, metrics: Metrics): void;
-  /** It came too late to be told: its files go. */
+  /** The output came too late to be told: its files are deleted. */
   untold(claim: ClaimRef, output: Produced): void;
   failed(
     claim: ClaimRef,

@@ -111,7 +111,7 @@ export function vast({ baseUrl, hardware, createGapMs, quietMs }: VastOptions, k
     }));
   }
 
-  /** What a bid must be to win offer `id` now. Whatever goes wrong here, nothing was made. */
+  /** The bid that wins offer `id` now. An error here means that nothing was made. */
   async function bidFor(id: number, choice: Choice, signal: AbortSignal): Promise<number> {
     const body = { ...queryOf(choice), id: { eq: id } };
     const { offers } = await calmly(

@@ -1,4 +1,4 @@
-/** What becomes of a pool session while others take long to answer it: it may be over, or be asked something. */
+/** A pool session while others take long to answer it: it may end, or be asked something, meanwhile. */
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { expect, it, vi } from "vitest";

@@ -20,7 +20,7 @@ import type { Parked, ParkedStore } from "./parked-store.ts";
 /** A notice may overtake what it tells of, where Redis reads from a replica. */
 const NOTICE_PAUSES_MS = [0, 50, 200, 500] as const;
 
-/** What is not delivered by then is delivered again: the session can't end meanwhile, nor its claims be judged. */
+/** A delivery that lasts longer is made again: until it ends, the session can't end, nor its claims be judged. */
 const DELIVERY_LIMIT_MS = 60_000;
 
 /** As much as `/pool/v1/events` takes. */

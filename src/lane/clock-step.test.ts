@@ -23,7 +23,7 @@ function setUp() {
     ...{ id, account: "account", weight: 1, priority: "normal", cost: 1, ...VERSION },
     ...{ createdAt: clock.now, startBy: clock.now + 60_000, traceparent: null },
   });
-  /** What the lane says to anybody within `ms`. */
+  /** All that the lane says within `ms`. */
   const within = (ms: number) => {
     const said = new Set<string>();
     for (const until = clock.now + ms; clock.now < until; clock.now += 50) {

@@ -14,7 +14,7 @@ import type { Due, LaneEntry } from "./types.ts";
 
 /** Calls to pools that may be in flight; the rest wait for their turn. */
 const MAX_CALLS = 64;
-/** One that is not answered by then is waited for no longer: it would hold its turn for good. */
+/** A call without an answer is waited for no longer: it would hold its turn for ever. */
 const CALL_LIMIT_MS = 30_000;
 
 /**

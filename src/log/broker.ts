@@ -55,7 +55,7 @@ export class LogBroker extends DurableObject<Env> {
   #expiry: { giveUp: () => void; dueAt: number } | null = null;
   #alarmAt: number | null = null;
   #faults: LogFaults = {};
-  /** What the sweep under way is through with: the records, of which it knows the oldest one's time, and the groups. */
+  /** Which parts of the sweep under way are done: the records, with the oldest one's time, and the groups. */
   #swept: { records: { oldestAt: number | null } | null; groups: boolean } = { records: null, groups: false };
 
   constructor(state: DurableObjectState, env: Env) {
@@ -131,7 +131,7 @@ export class LogBroker extends DurableObject<Env> {
     const joined = this.#groups.join(request, request.broker, request.topics, request.options, startedAt);
     if (!joined.ok) return joined;
     const member = joined.value;
-    // Also of one that is refused: it may not come back.
+    // An instance that is refused expires, too: it may not come back.
     this.#armExpiry(startedAt + member.options.sessionTimeoutMs);
     const refusal = member.refusal === null ? null : this.#groups.commitDirty(member, startedAt);
     if (refusal !== null) return refusal;

@@ -69,7 +69,7 @@ export async function consumeFromAll(
     });
     await first[0]?.done;
     for (const index of ready.filter((index) => index !== first[0]?.index)) {
-      // What was taken counts as handed on: it must be, though the next broker fails.
+      // Records that were taken count as handed on: they must be, though the next broker fails.
       await take(index).catch((error: unknown) => {
         if (messages.length === 0) throw error;
       });

@@ -164,8 +164,8 @@ export async function moveOn(
 }
 
 /**
- * Points the canary's name to its version, and ends it; false when it has ended, or its name points elsewhere. What
- * follows from its steps says when its own began (`stepAt`): false, too, when they are others by now.
+ * Points the canary's name to its version, and ends it; false when it has ended, or its name points elsewhere. A
+ * caller that goes by its steps says when the step began (`stepAt`): false, too, when they are others by now.
  */
 export async function promoteCanary(
   db: D1Database,

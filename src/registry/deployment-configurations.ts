@@ -70,7 +70,7 @@ const RowSchema = z.object({
 
 /**
  * By `owner/name:version`: what deployments say for all that run a version of a model of these owners, who take turns.
- * What other accounts' deployments say of their own predictions crowds nothing out.
+ * Settings that other accounts' deployments have for their own predictions crowd nothing out.
  */
 export async function sharedByVersion(
   db: D1Database,

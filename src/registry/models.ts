@@ -123,7 +123,7 @@ export async function findModel(db: D1Database, viewer: Viewer, model: ModelName
 
 /**
  * A version by its SHA-256, of the named model or (`model` null) of one that has it: the viewer's own, or else the one
- * that had it first of those that the viewer may know of. Whoever pushes the same files later takes nobody's calls.
+ * that had it first of those that the viewer may know of. A later push of the same files takes nobody's calls.
  * Null when there is none. `viewer` null: a pool, which may know of every model on its lanes.
  */
 export async function findVersion(

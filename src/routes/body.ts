@@ -30,7 +30,7 @@ const MAX_READ_AT_ONCE_BYTES = 64 * 1024;
 const NO_TEXT =
   "holds half a surrogate pair (`\\ud800` to `\\udfff`), such as an emoji that was cut leaves: send whole characters";
 
-/** What the text of a number has that is beyond 1.8e308. Other texts may have it, too. */
+/** Found in the text of every number beyond 1.8e308, and in some others. */
 const MAY_OVERFLOW = /\d{309}|[eE]\+?\d{3}/;
 
 /** What becomes of lone surrogates: a client's are refused, of what a model made each is replaced by U+FFFD. */

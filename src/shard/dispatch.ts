@@ -69,7 +69,7 @@ export function createDispatch(
 
   function lookAfter(claims: readonly ClaimRef[]): void {
     const now = Date.now();
-    // On both sides: once the clock was set back, its time is over.
+    // A clock that was set back ends the batch, too.
     if (Math.abs(now - lately.beganAt) < UNANSWERED_STEP_MS) return void lately.claims.push(...claims);
     const batch = { claims: [...claims], beganAt: now };
     lately = batch;

@@ -1,4 +1,4 @@
-/** What has ended leaves its lane, too, whatever was lost on the way: nobody else tells the lane that it is over. */
+/** A prediction that has ended leaves its lane, too, though messages were lost: only its shard can tell the lane. */
 import { expect, it } from "vitest";
 import { memorySql } from "../../test/unit/memory-sql.ts";
 import { submission } from "../../test/unit/submission.ts";

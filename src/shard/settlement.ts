@@ -63,7 +63,7 @@ export function createSettlement({ rules, now, store, load, noteWake }: Deps) {
 
     /**
      * Whether an ended row must stay because a service doesn't have back what was reserved, or its cost: for as long as
-     * data usually stays, however short its own time is. What waits for a correction alone holds nothing.
+     * data usually stays, however short its own time is. A row that waits for a correction alone isn't held.
      */
     holds: ({ reservations, handAt, completedAt }: Row): boolean =>
       reservations !== null && handAt !== null && now() < (completedAt ?? 0) + rules.retentionMs,

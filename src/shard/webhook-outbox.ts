@@ -25,9 +25,9 @@ const BATCH_MESSAGES = 50;
 const MAX_BLOB_BYTES = 4 * 1024 * 1024;
 /** A call between objects carries 32 MiB. */
 const MAX_BODY_CHARS = 3 * MAX_BLOB_BYTES;
-/** What reading blobs may take of one pass, all together: a bucket that is away holds up nobody who needs none. */
+/** Reading blobs may take so long in one pass, all together: a bucket that is away holds up no other message. */
 const READ_MS = 10_000;
-/** One whose blobs could not be read for so long leaves without them. */
+/** A message whose blobs could not be read for so long leaves without them. */
 const UNREAD_MS = 3_600_000;
 
 type Place = Pick<PendingWebhook, "createdAt" | "webhookId"> | null;
@@ -62,7 +62,7 @@ export function createWebhookOutbox(env: Env, store: Store) {
   async function sendAll(): Promise<void> {
     const now = Date.now();
     readLeftMs = READ_MS;
-    // Nothing is there for it any more.
+    // No message waits for these any more.
     for (const [name, { until }] of resting) if (until < now - UNREAD_MS) resting.delete(name);
     const rests = [...resting].filter(([, { until }]) => until > now);
     const away = new Set(rests.map(([receiver]) => receiver));

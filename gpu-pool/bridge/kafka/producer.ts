@@ -119,8 +119,8 @@ export class CoalescingProducer {
   }
 
   /**
-   * Whether there is no room for so much. What waits for one leader, which may be away, or of one user never takes what
-   * is left.
+   * Whether there is no room for so much. One leader, which may be away, and one user may each have half of all at
+   * most.
    */
   #isFull(byLeader: ReadonlyMap<number, Group>, user: string, bytes: number): boolean {
     const left = this.#limits.maxPendingBytes - this.#pendingBytes;

@@ -166,7 +166,7 @@ def discard(path: str) -> None:
 
 @contextlib.contextmanager
 def _whole(name: str) -> Iterator[str]:
-    """A new path in the scratch folder. What is half written there is deleted: a disk refuses the rest, or the
+    """A new path in the scratch folder. A file that stays half written is deleted: a disk refuses the rest, or the
     prediction is canceled."""
     path = new_scratch_path(name)
     try:
@@ -177,8 +177,8 @@ def _whole(name: str) -> Iterator[str]:
 
 
 def give_path(value: Any, since_ns: int, made: List[str]) -> Dict[str, Any]:
-    """An output path as PROTOCOL.md wants it. What was written after ``since_ns`` moves to the scratch folder, and is
-    noted in ``made``."""
+    """An output path as PROTOCOL.md wants it. A file that was written after ``since_ns`` moves to the scratch folder,
+    and is noted in ``made``."""
     path = os.path.abspath(os.fspath(value))
     readable = _readable(path)
     name = os.path.basename(readable)

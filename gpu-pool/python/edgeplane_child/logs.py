@@ -139,8 +139,7 @@ class LogPump:
             self._flush_partial()
 
     def _drain(self) -> None:
-        """Take what is there now. What comes meanwhile isn't waited for: a process that the model left may print
-        without end."""
+        """Take what is there now, and wait for no more: a process that the model left may print without end."""
         left = _PIPE_BYTES
         while left > 0:
             try:

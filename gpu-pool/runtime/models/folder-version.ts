@@ -85,7 +85,7 @@ async function takeStock(dir: string, notesDirs: readonly string[]): Promise<Sto
       hashed += 1;
       const isSettled = msOf(ctimeNs) < Date.now() - SETTLED_MS;
       const content = await hashFile(join(dir, path));
-      // Whoever works there may delete it while others are read, which takes minutes where they are large.
+      // Somebody may delete it while other files are read, which takes minutes where they are large.
       if (content === undefined) continue;
       record.files.push({ path, size, mtimeNs, ctimeNs: isSettled ? ctimeNs : "", inode, content, isDoubtful });
     }

@@ -221,7 +221,7 @@ it.each([1, 2])(
     const later = [place(0, 0, 1), place(0, 1, 4), place(0, 2, 5), place(0, 3, 6), ...all.slice(1), place(1, 2, 7)];
     const next = open(readerOf(later, atOnce), stripeTarget());
     for (let steps = 0; (await next.step()).read > 0; steps += 1) expect(steps).toBeLessThan(10);
-    // What may have arrived a day ago is not sent another time; what came since is.
+    // The sink doesn't send again an event that may have arrived a day ago; it sends those that came since.
     expect([...taken.keys()].toSorted()).toEqual(["p4.1", "p5.1", "p6.1", "p7.1"]);
     expect(dead().map(({ event: { id } }) => id)).toEqual(["p1.1", "p2.1", "p3.1"]);
   },

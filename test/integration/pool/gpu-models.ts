@@ -1,7 +1,7 @@
 /** Models of the pool's tests of GPUs, whose cards are numbers (fake-gpus.ts). */
 import type { ModelFiles } from "./pool-process.ts";
 
-/** What a process holds of a card; renamed into place, so that no other process reads a file that is still empty. */
+/** Notes the memory that a process holds of a card. A rename puts it in place: nobody reads a file that is empty. */
 const HOLDS = `
 import os
 
