@@ -1,7 +1,7 @@
 /**
  * A clock that never goes back. When the machine's clock is set back, this one runs ahead of it by as much from then
- * on. It serves where times are only compared with each other: there a step back would stop all timers for as long as the
- * step is. Times that others tell, such as when a prediction was accepted, come from the machine's clock.
+ * on. It serves where times are only compared with each other: there a step back would stop all timers for as long as
+ * the step is. Times that others tell, such as when a prediction was accepted, come from the machine's clock.
  */
 
 /** A smaller one is no step, and would add up where a clock trembles: this clock stands still meanwhile. */
