@@ -21,8 +21,9 @@ export function createCourier(receivers: () => Iterable<string>, send: (receiver
   async function run(receiver: string): Promise<void> {
     busy.add(receiver);
     let failures = 0;
-    while ([...receivers()].includes(receiver)) {
+    for (;;) {
       try {
+        if (![...receivers()].includes(receiver)) break;
         await send(receiver);
         failures = 0;
       } catch (error) {
