@@ -237,7 +237,7 @@ describe("CommitStore", () => {
     });
   });
 
-  it("says that there is more to look at until it is round, so that a restart between two sweeps leaves nothing", async () => {
+  it("says that there is more to look at until it is round: a restart between two sweeps leaves nothing", async () => {
     await withStorage((_, storage) => {
       const place = { topic: "t", partition: 0 };
       const groups = Array.from({ length: 250 }, (__, index) => `group-${String(index).padStart(3, "0")}`);

@@ -145,8 +145,8 @@ export async function rollBack(db: D1Database, model: ModelName, alias: Alias): 
       .bind(owner, name, alias.alias, alias.version, before.version, Date.now(), before.number),
     db
       .prepare(
-        `UPDATE ${table} SET ${column} = ?5, updated_at = ?6 WHERE owner = ?1 AND name = ?2 ${narrowed} AND ${column} = ?4
-           AND ${isThere}`,
+        `UPDATE ${table} SET ${column} = ?5, updated_at = ?6
+           WHERE owner = ?1 AND name = ?2 ${narrowed} AND ${column} = ?4 AND ${isThere}`,
       )
       .bind(owner, name, alias.alias, alias.version, before.version, Date.now()),
     ...(alias.alias === LATEST ? [decided(db, model)] : []),

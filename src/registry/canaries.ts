@@ -155,7 +155,8 @@ export async function moveOn(
 ): Promise<boolean> {
   const { meta } = await db
     .prepare(
-      "UPDATE canaries SET percent = ?3, step = ?2 + 1, step_at = ?4 WHERE id = ?1 AND step = ?2 AND step_at = ?5 AND ended_at IS NULL",
+      `UPDATE canaries SET percent = ?3, step = ?2 + 1, step_at = ?4
+       WHERE id = ?1 AND step = ?2 AND step_at = ?5 AND ended_at IS NULL`,
     )
     .bind(id, step, percent, Date.now(), stepAt)
     .run();
@@ -179,8 +180,8 @@ export async function promoteCanary(
     db
       .prepare(
         `UPDATE ${table} SET ${column} = ?4, ${table === "deployments" ? "release = release + 1, released_at" : "updated_at"} = ?5
-         WHERE ${where} AND ${column} = ?6 AND EXISTS (SELECT 1 FROM canaries WHERE id = ?7 AND step_at = coalesce(?8, step_at)
-           AND ended_at IS NULL)`,
+         WHERE ${where} AND ${column} = ?6 AND EXISTS (SELECT 1 FROM canaries
+           WHERE id = ?7 AND step_at = coalesce(?8, step_at) AND ended_at IS NULL)`,
       )
       .bind(...names, version, Date.now(), base, id, stepAt),
     db

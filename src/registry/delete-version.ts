@@ -87,8 +87,8 @@ async function holdersOf(
     .prepare(
       `SELECT m.visibility, m.latest_version = ?3 AS latest,
          EXISTS (SELECT 1 FROM runs WHERE owner = ?1 AND name = ?2 AND version = ?3 AND account_id <> ?4) AS shared,
-         (SELECT iif(account_id = ?4, name, '') FROM deployments WHERE model_owner = ?1 AND model_name = ?2 AND version = ?3
-            ORDER BY account_id <> ?4 LIMIT 1) AS deployment,
+         (SELECT iif(account_id = ?4, name, '') FROM deployments
+            WHERE model_owner = ?1 AND model_name = ?2 AND version = ?3 ORDER BY account_id <> ?4 LIMIT 1) AS deployment,
          (SELECT group_concat(alias, ', ') FROM (SELECT alias FROM aliases WHERE owner = ?1 AND name = ?2 AND version = ?3
             LIMIT ${NAMED_ALIASES})) AS aliases,
          (SELECT pointer FROM canaries c WHERE owner = ?1 AND name = ?2 AND version = ?3 AND ended_at IS NULL

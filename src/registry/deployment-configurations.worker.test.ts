@@ -156,7 +156,8 @@ it("reaches pools of several owners, however much another owner says", async () 
          SELECT 'wordy', printf('m-%d', i), '', 0, 0, '{"maxBatchSize":2}' FROM n`,
     ),
     testEnv.DB.prepare(
-      `${numbers} INSERT INTO deployments SELECT a.id, printf('d-%d', i), 'wordy', printf('m-%d', i), ?1, 'cpu', 0, 1, 1, 0, 0,
+      `${numbers} INSERT INTO deployments
+         SELECT a.id, printf('d-%d', i), 'wordy', printf('m-%d', i), ?1, 'cpu', 0, 1, 1, 0, 0,
          '{"maxBatchSize":2}' FROM n, accounts a WHERE a.name = 'wordy'`,
     ).bind(version),
   ]);

@@ -35,7 +35,14 @@ it("reads no body as an empty text", async () => {
 
 it("refuses a number that no number of JavaScript's is: it would go on as null", async () => {
   const posted = (body: string) => new Request("https://edge.test/", { method: "POST", body });
-  for (const number of ["1e309", "-1E+400", "9".repeat(400), `${"9".repeat(400)}.5`])
+  for (const number of [
+    "1e309",
+    "-1E+400",
+    "9".repeat(400),
+    `${"9".repeat(400)}.5`,
+    `${"9".repeat(250)}e99`,
+    `${"9".repeat(305)}e9`,
+  ])
     await expect(readJson(posted(`{"input":{"list":[1,${number}]}}`))).rejects.toMatchObject({
       code: "invalid_input",
       options: { invalidFields: [{ field: "input.list.1", description: "is larger than a number can be" }] },

@@ -167,7 +167,10 @@ export class KafkaDoor {
     return {
       status: 200,
       body: await this.#reader.fetch(from, {
-        ...{ waitMs: this.#waitMs(timeoutMs), maxRecords, maxBytes, signal: request.signal },
+        waitMs: this.#waitMs(timeoutMs),
+        maxRecords,
+        maxBytes,
+        signal: request.signal,
       }),
     };
   }

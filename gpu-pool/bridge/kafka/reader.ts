@@ -50,8 +50,10 @@ export class Reader {
       entry.partitions.push({ partition, fetchOffset: BigInt(offset), partitionMaxBytes: limits.maxBytes, ...epochs });
     }
     const until = performance.now() + limits.waitMs;
+    const isShared = byLeader.size > 1;
     const records: RestRecord[] = [];
-    for (let waitMs = byLeader.size > 1 ? 0 : WAIT_MS; ; waitMs = byLeader.size > 1 ? SHARED_WAIT_MS : WAIT_MS) {
+    // None of several waits before all of them have told what they have.
+    for (let waitMs = isShared ? 0 : WAIT_MS; ; waitMs = isShared ? SHARED_WAIT_MS : WAIT_MS) {
       const leftMs = Math.min(waitMs, until - performance.now());
       const answers = [...byLeader].map(async ([node, topics]) =>
         this.#fetchFrom(node, [...topics.values()], names, asked, { waitMs: leftMs, maxBytes: limits.maxBytes }),

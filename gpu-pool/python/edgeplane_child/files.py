@@ -192,8 +192,10 @@ def give_path(value: Any, since_ns: int, made: List[str]) -> Dict[str, Any]:
         with _whole(name) as target:
             path = shutil.copyfile(path, target)
         made.append(path)
-    elif readable != path or (not in_scratch_dir(path) and (_isolated or info.st_ctime_ns + _CLOCK_SLACK_NS >= since_ns)):
-        path = _take(_own_temporary(path), name, info.st_ctime_ns + _CLOCK_SLACK_NS >= since_ns)
+        return _given(path, media_type_of(name))
+    is_new = info.st_ctime_ns + _CLOCK_SLACK_NS >= since_ns
+    if readable != path or (not in_scratch_dir(path) and (_isolated or is_new)):
+        path = _take(_own_temporary(path), name, is_new)
         made.append(path)
     return _given(path, media_type_of(name))
 

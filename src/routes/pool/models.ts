@@ -49,7 +49,8 @@ export function poolModelRoutes(): Hono<App> {
         tag: "Pools",
         summary: "List the pushed versions that the pool may fetch",
         description:
-          "Of the token's owners, on its lanes; 400 at most, the live ones first, of these the newest of each owner in turn. Pending ones are among the live where the token may register models.",
+          "Of the token's owners, on its lanes; 400 at most: the live ones first, " +
+          "and of these the newest of each owner in turn. Pending ones are among the live where the token may register models.",
         access: "pool",
         query: ListQuerySchema,
         header: ListHeaderSchema,

@@ -87,7 +87,8 @@ describe("the list of what a pool may fetch", () => {
            SELECT 'crowd', 'many', printf('%064x', i), ${of}, ?2 + i FROM n`,
       ).bind(JSON.stringify(manifest), Date.now()),
       testEnv.DB.prepare(
-        `${numbers} INSERT INTO bundles (owner, name, version, manifest, lane, files, bytes, nonce, wants_latest, pushed_at)
+        `${numbers} INSERT INTO bundles
+         (owner, name, version, manifest, lane, files, bytes, nonce, wants_latest, pushed_at)
            SELECT 'crowd', 'many', printf('%064x', i), ${of}, 'default', 1, 1, printf('crowd-%d', i), 1, ?2 + i FROM n`,
       ).bind(JSON.stringify(manifest), Date.now()),
     ]);

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { callJson, newKey, offer, testEnv } from "../../../test/worker/edge-harness.ts";
+import { interruptedDb } from "../../../test/worker/interrupted-db.ts";
 
 const [ONE, TWO, THREE, FOUR] = ["1", "2", "3", "4"].map((digit) => digit.repeat(64)) as [
   string,
@@ -146,18 +147,9 @@ describe("rolling back", () => {
 
   it("goes to no version that is deleted in the same moment", async () => {
     await make("raced", [ONE, TWO]);
-    let isDue = false;
-    const DB = Object.assign(Object.create(testEnv.DB) as D1Database, {
-      prepare(query: string) {
-        isDue ||= query.includes("UPDATE alias_moves");
-        return testEnv.DB.prepare(query);
-      },
-      async batch(statements: D1PreparedStatement[]) {
-        if (isDue) expect(await remove(path("raced", `/versions/${ONE}`))).toEqual([202, undefined]);
-        isDue = false;
-        return testEnv.DB.batch(statements);
-      },
-    });
+    const DB = interruptedDb(testEnv.DB, "UPDATE alias_moves", async () =>
+      expect(await remove(path("raced", `/versions/${ONE}`))).toEqual([202, undefined]),
+    );
     const at = path("raced", "/aliases/latest/rollback");
     const { status, body } = await callJson(at, { method: "POST", key: owner, env: { DB } });
     expect([status, body["code"]]).toEqual([409, "conflict"]);

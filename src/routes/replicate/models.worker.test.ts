@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { call, callJson, newKey, offer, testEnv } from "../../../test/worker/edge-harness.ts";
+import { interruptedDb } from "../../../test/worker/interrupted-db.ts";
 import { findModel, findVersion } from "../../registry/models.ts";
 
 const VERSION = "a".repeat(64);
@@ -117,7 +118,7 @@ describe("a private model", () => {
     expect((await find("stranger"))?.manifest.name).toBe("open");
   });
 
-  it("is its own account's by its digits alone, and others' calls by these go to who had the version first", async () => {
+  it("is its own account's by its digits alone, and for others the one of the model that had it first", async () => {
     const shared = "e".repeat(64);
     await newKey("squatter");
     const input = { type: "object", required: ["nobody-sends-this"], properties: {} };
@@ -181,17 +182,7 @@ describe("deleting", () => {
     await make("half-gone");
     const secret = { method: "PUT", key: owner, body: { value: "s" } };
     expect((await call(`${path("half-gone")}/secrets/TOKEN`, secret)).status).toBe(204);
-    let isAway = false;
-    const DB = Object.assign(Object.create(testEnv.DB) as D1Database, {
-      prepare(query: string) {
-        isAway ||= query.includes("model_secrets");
-        return testEnv.DB.prepare(query);
-      },
-      async batch(statements: D1PreparedStatement[]) {
-        if (isAway) throw new Error("the database is away");
-        return testEnv.DB.batch(statements);
-      },
-    });
+    const DB = interruptedDb(testEnv.DB, "model_secrets", () => Promise.reject(new Error("the database is away")));
     expect((await call(path("half-gone"), { method: "DELETE", key: owner, env: { DB } })).status).toBe(500);
     expect(await remove(path("half-gone"))).toEqual([204, undefined]);
     await make("half-gone");

@@ -28,8 +28,8 @@ export function makeCards(sizes: readonly number[]): FakeGpus {
     (size, index) =>
       `[ ! -e ${folder}/${index}.cut ] || exit 0; used ${index}; echo "${index}, GPU-${index}, Test card, ${size}, $sum, 0, 30, 10, 0"`,
   );
-  const held = `sum=$((sum + $(cat "$f")))`;
-  const used = `used() { sum=0; for f in ${folder}/$1/*; do [ -e "$f" ] && kill -0 "\${f##*/}" 2>/dev/null && ${held}; done; }`;
+  const lives = `[ -e "$f" ] && kill -0 "\${f##*/}" 2>/dev/null`;
+  const used = `used() { sum=0; for f in ${folder}/$1/*; do ${lives} && sum=$((sum + $(cat "$f"))); done; }`;
   return fakeIn(folder, `${used}\n${lines.join("\n")}\ntrue`);
 }
 
