@@ -1,9 +1,13 @@
 /** The scaler's calls to lanes, for what waits there. */
 import type { Env } from "../../env.ts";
 import { callObject, objectNamed } from "../../object-calls.ts";
+import { within } from "../../shard/within.ts";
 import { log, reasonOf } from "../../telemetry/log.ts";
 import type { LaneDemand } from "../demand.ts";
 import type { ScalerCore } from "./core.ts";
+
+/** How long a lane may take: others, and the scaler's looks, wait for the slowest. */
+const ANSWER_MS = 5000;
 
 type RemoteLane = { demand(lane: string): Promise<LaneDemand> };
 
@@ -45,7 +49,8 @@ export class LaneCalls {
       lanes.map(async (lane) => {
         const stub: unknown = objectNamed(this.#env.LANE, lane);
         try {
-          this.#core.demand(lane, await callObject(() => (stub as RemoteLane).demand(lane)));
+          const asked = callObject(() => (stub as RemoteLane).demand(lane));
+          this.#core.demand(lane, await within(asked, ANSWER_MS));
           return true;
         } catch (error) {
           log.warn("lane_not_asked", { lane, reason: reasonOf(error) });

@@ -6,7 +6,7 @@
 import { DurableObject } from "cloudflare:workers";
 import type { SyncReply, SyncRequest } from "../../contract/provider.ts";
 import { amountOf } from "../../contract/price.ts";
-import { nanoOf, ScalingSettingsSchema } from "../../contract/scaling.ts";
+import { nanoOf } from "../../contract/scaling.ts";
 import type { ScalingSettings } from "../../contract/scaling.ts";
 import type { Env } from "../../env.ts";
 import { takeRents } from "../../metering/intervals.ts";
@@ -14,6 +14,7 @@ import { callObject, objectNamed } from "../../object-calls.ts";
 import { createObjectTimers } from "../../object-timers.ts";
 import { readWishes } from "../../registry/scaling-wishes.ts";
 import { objectSql } from "../../shard/object-sql.ts";
+import { within } from "../../shard/within.ts";
 import { log, reasonOf } from "../../telemetry/log.ts";
 import type { DemandReply, LaneDemand } from "../demand.ts";
 import { settingsOf } from "./class-state.ts";
@@ -27,6 +28,7 @@ import { MachineTokens } from "./machine-tokens.ts";
 import { pastOf } from "./past.ts";
 import type { Past } from "./past.ts";
 import type { LastRents } from "./last-rents.ts";
+import { readSettings } from "./read-settings.ts";
 import { PROVIDER_HEADER } from "./remote.ts";
 import { SOURCE } from "./rent-records.ts";
 import { ScalerStore } from "./rows.ts";
@@ -46,6 +48,8 @@ const QUIET_CHECK_MS = 2000;
 const LISTENER_QUIET_MS = 30_000;
 const LISTENER_CHECK_MS = 60_000;
 const READ_EVERY_MS = 5000;
+/** How long settings, the database and meters may take: demands, syncs and looks wait for what is read. */
+const ANSWER_MS = 5000;
 /** While nothing is there and nothing waits; what changes them says so (`changed`). */
 const QUIET_READ_EVERY_MS = 60_000;
 
@@ -272,7 +276,7 @@ export class Scaler extends DurableObject<Env> {
     if (this.#isMetering || rents.waiting.length === 0) return;
     this.#isMetering = true;
     try {
-      await takeRents(this.env, SOURCE, rents);
+      await this.#inTime(takeRents(this.env, SOURCE, rents));
     } catch (error) {
       log.warn("rent_not_metered", { records: rents.waiting.length, reason: reasonOf(error) });
     }
@@ -303,8 +307,9 @@ export class Scaler extends DurableObject<Env> {
       const { lanes } = settingsOf(this.#core.settings, one.hardware);
       const needsToken = isWorking(machine) && machine.connectedAtMs === null;
       const token = needsToken ? await this.#tokens.secretOf(machine, this.#core.settings) : null;
-      // Without one it could not connect: it is told once there is one.
-      if (needsToken && token === null) continue;
+      // Without one it could not connect: it is told once there is one. One that was told may be there already, and
+      // would be returned as an orphan.
+      if (needsToken && token === null && machine.state === "wanted") continue;
       desired.push({ ...one, edgeUrl, lanes, ...(token === null ? {} : { poolToken: token }) });
     }
     for (const { machine } of desired) this.#core.book.asked(machine);
@@ -353,6 +358,11 @@ export class Scaler extends DurableObject<Env> {
     else if (!this.#hasRead) await this.#reading;
   }
 
+  /** What hangs elsewhere holds nothing up here: it is asked again. */
+  #inTime<T>(answer: Promise<T>): Promise<T> {
+    return within(answer, ANSWER_MS, this.#timers.after);
+  }
+
   /** Settings, and the wishes of models. What can't be read stays as it was. */
   async #readAnew(): Promise<void> {
     this.#reading ??= this.#readOnce().finally(() => {
@@ -364,13 +374,13 @@ export class Scaler extends DurableObject<Env> {
   async #readOnce(): Promise<void> {
     this.#readAt = Date.now();
     try {
-      this.#core.settings = await readSettings(this.env);
+      this.#core.settings = await this.#inTime(readSettings(this.env));
       this.#hasRead = true;
       if (!this.#core.isOn) return;
       const asked = [...this.#core.appetites.values()].map(({ model, version }) => ({ model, version }));
       const models = Object.entries(this.#core.settings.models);
       const kept = models.flatMap(([model, { min = 0 }]) => (min > 0 ? [model] : []));
-      const wishes = await readWishes(this.env.DB, asked, kept);
+      const wishes = await this.#inTime(readWishes(this.env.DB, asked, kept));
       this.#core.wish(
         wishes.map((wish) => ({ ...wish, key: keyOf(wish) })),
         asked,
@@ -379,14 +389,6 @@ export class Scaler extends DurableObject<Env> {
       log.warn("scaling_settings_not_read", { reason: reasonOf(error) });
     }
   }
-}
-
-/** The settings object as far as it is needed here: objects don't know the settings' own types. */
-async function readSettings(env: Env): Promise<ScalingSettings> {
-  const stub: unknown = objectNamed(env.SETTINGS, "settings");
-  const remote = stub as { read(number: null): Promise<{ numbered: { settings: { scaling?: unknown } } } | null> };
-  const found = await callObject(() => remote.read(null));
-  return ScalingSettingsSchema.parse(found?.numbered.settings.scaling ?? {});
 }
 
 async function hashOf(value: unknown): Promise<string> {

@@ -8,6 +8,7 @@ import { SESSION_HEADER } from "../../contract/claim.ts";
 import { openSchema } from "../../object-schema.ts";
 import { objectSql } from "../../shard/object-sql.ts";
 import { scalerSchema } from "./rows.ts";
+import type { Scaler } from "./scaler.ts";
 import { SyncReplySchema } from "../../contract/provider.ts";
 import type { DesiredMachine, ProviderMachine, SyncReply } from "../../contract/provider.ts";
 
@@ -347,4 +348,44 @@ it("finds that a pool is gone whose session told nobody, as when the edge was ki
     return (await machines()).map(({ id }) => id);
   };
   await expect.poll(left).not.toContain(before?.id);
+});
+
+/** Another life of the scaler, with these bindings in place of its own; the one before goes on with the next call. */
+async function inAnotherLife(changes: object, run: (scaler: Scaler) => Promise<void>): Promise<void> {
+  await runInDurableObject(testEnv.SCALER.getByName("scaler"), async (instance, state) => {
+    await run(new (instance.constructor as typeof Scaler)(state, { ...testEnv, ...changes }));
+  });
+  await runInDurableObject(testEnv.SCALER.getByName("scaler"), (_, state) => state.abort("a restart")).catch(() => {});
+}
+
+it("goes on wanting a machine that boots while the database is away after a restart: it is no orphan", async () => {
+  await publish({ classes: { t5: { max: 1 } }, models: { "local/boots": { hardware: "t5" } } });
+  await offer({ owner: "local", name: "boots", version: VERSION });
+  const provider = await FakeProvider.open("boots");
+  const held = provider.until((desired) => desired.length > 0, "t5");
+  const key = await newKey("boots-client");
+  await callJson("/v1/predictions", { key, body: { version: `local/boots:${VERSION}`, input: {} } });
+  const [wanted] = await held;
+  if (wanted === undefined) throw new Error("nothing is wanted");
+  provider.has(wanted);
+  provider.known = undefined;
+  await provider.sync("t5");
+  const prepare = (): never => {
+    throw new Error("the database is away");
+  };
+  await inAnotherLife({ DB: { prepare, batch: prepare } }, async (scaler) => {
+    const seen = { offers: [], machines: provider.machines, refused: [], complete: true, known: "an earlier one" };
+    const told = { orphansReturned: 0, duplicatesReturned: 0 };
+    const reply = await scaler.sync({ protocol: 1, provider: "boots", kind: "fake", ...seen, ...told }, "https://edge");
+    expect(reply).toMatchObject({ desired: [{ machine: wanted.machine, state: "running" }] });
+  });
+  provider.known = undefined;
+  expect((await provider.until((desired) => desired.length > 0, "t5"))[0]?.poolToken).toBe(wanted.poolToken);
+});
+
+it("answers though its settings hang", async () => {
+  const read = () => new Promise<never>(() => {});
+  await inAnotherLife({ SETTINGS: { getByName: () => ({ read }) } }, async (scaler) => {
+    expect((await scaler.status()).providers).toEqual([]);
+  });
 });
