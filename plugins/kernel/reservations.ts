@@ -39,7 +39,21 @@ export type ReservationEnd = HeldReservation & {
   answer?: Answer;
 };
 
+/** Some could not be given back: those with these ids are to be told again, and no others. */
+export class NotEndedError extends Error {
+  override readonly name = "NotEndedError";
+  readonly ids: ReadonlySet<string>;
+
+  constructor(ids: ReadonlySet<string>, options: { cause: unknown }) {
+    super(`${ids.size} were not given back`, options);
+    this.ids = ids;
+  }
+}
+
 export type ReservationService = {
-  /** Gives these back; one that is unknown, or was given back before, changes nothing. Throws to be called again. */
+  /**
+   * Gives these back; one that is unknown, or was given back before, changes nothing. Throws to be called again: with
+   * those that a `NotEndedError` names, or else with all.
+   */
   end(ends: readonly ReservationEnd[]): Promise<void>;
 };

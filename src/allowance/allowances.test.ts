@@ -1,5 +1,6 @@
 /** Several isolates over one store, whose answers come in any order. */
 import { describe, expect, it } from "vitest";
+import { NotEndedError } from "../../plugins/kernel/reservations.ts";
 import { createAllowances } from "./allowances.ts";
 import type { Allowances } from "./allowances.ts";
 import { createBook } from "./book.ts";
@@ -255,3 +256,27 @@ async function leftOf(subject: string, book: Book, now: number): Promise<number>
   const [answer] = book.take([{ id: `left of ${subject}`, expiresAt: now, asks }], now);
   return answer?.ok === true ? (answer.leases[0]?.remaining ?? -1) : -1;
 }
+
+describe("ending", () => {
+  it("names those whose subject is away, or hangs, and ends all others", async () => {
+    const settled: string[] = [];
+    const store: AllowanceStore = {
+      take: () => Promise.reject(new Error("nobody reserves here")),
+      async settle(subject, ends) {
+        if (subject === "away") throw new Error("away");
+        if (subject === "hangs") await new Promise(() => {});
+        settled.push(...ends.map(({ id }) => `${subject} ${id}`));
+      },
+    };
+    const ended = (id: string, ...subjects: string[]) => ({
+      reservation: { id, expiresAt: START, taken: subjects.map((one) => ({ ...charge(one, "s", slots(1)), at: 0 })) },
+      used: subjects.map(() => 0),
+    });
+    const ends = [ended("1", "well"), ended("2", "away"), ended("3", "well", "hangs"), ended("4", "well")];
+    const error: unknown = await createAllowances(store, () => START, { settleMs: 50 })
+      .settle(ends)
+      .catch((thrown: unknown) => thrown);
+    expect(error instanceof NotEndedError && [...error.ids].toSorted()).toEqual(["2", "3"]);
+    expect(settled).toEqual(["well 1", "well 3", "well 4"]);
+  });
+});

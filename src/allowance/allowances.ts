@@ -6,6 +6,8 @@
  * subject that hangs: what that one gives after all goes back behind the answer.
  */
 import { isMoney } from "../../plugins/kernel/allowance.ts";
+import { NotEndedError } from "../../plugins/kernel/reservations.ts";
+import { within } from "../shard/within.ts";
 import { createLeasePool, isAskedForEachTime } from "./lease-pool.ts";
 import type { AllowanceStore, Ask, BucketState, Charge, Decision, GiveBack, Group, GroupAnswer } from "./types.ts";
 import type { Reservation, Settlement } from "./types.ts";
@@ -23,16 +25,17 @@ type Asking = {
 
 /**
  * `refusedMs`: how long a refusal waits for the answers of other subjects; left out, until they come. `behind`: keeps
- * what goes on behind an answer from ending with its request.
+ * what goes on behind an answer from ending with its request. `settleMs`: how long a subject may take to end
+ * reservations; left out, as long as it likes.
  */
-type AllowanceOptions = { refusedMs?: number; behind?: (work: Promise<void>) => void };
+type AllowanceOptions = { refusedMs?: number; behind?: (work: Promise<void>) => void; settleMs?: number };
 
 export type Allowances = ReturnType<typeof createAllowances>;
 
 export function createAllowances(
   store: AllowanceStore,
   clock: () => number = Date.now,
-  { refusedMs = Infinity, behind = () => {} }: AllowanceOptions = {},
+  { refusedMs = Infinity, behind = () => {}, settleMs = Infinity }: AllowanceOptions = {},
 ) {
   const pool = createLeasePool();
 
@@ -179,12 +182,25 @@ export function createAllowances(
 
     /**
      * Ends reservations with the amounts that were really used, in the order of their charges: each once, however often
-     * it comes. Throws when a store can't be reached: to be called again with all of them.
+     * it comes. Throws `NotEndedError` where a store can't be reached for some of them: a subject that is away, or
+     * hangs, keeps no other's from ending.
      */
     async settle(ends: readonly Ended[]): Promise<void> {
       const settlements = ends.flatMap(settlementsOf);
       const bySubject = Map.groupBy(settlements, ({ subject }) => subject);
-      await Promise.all([...bySubject].map(async ([subject, own]) => store.settle(subject, own)));
+      const left = new Set<string>();
+      const causes: unknown[] = [];
+      const calls = [...bySubject].map(async ([subject, own]) => {
+        try {
+          const call = store.settle(subject, own);
+          await (settleMs < Infinity ? within(call, settleMs) : call);
+        } catch (error) {
+          causes.push(error);
+          for (const { id } of own) left.add(id);
+        }
+      });
+      await Promise.all(calls);
+      if (left.size > 0) throw new NotEndedError(left, { cause: causes[0] });
     },
   };
 }

@@ -57,6 +57,19 @@ it("counts the end of a reservation once, however often it comes", () => {
   expect(take(book, START, ask("s", slots(1)))).toBe(false);
 });
 
+it("counts an end once that comes when its reservation is long over, and again and again", () => {
+  const book = createBook(nothing);
+  const day = fixed(10, 86_400_000);
+  const late = group(ask("w", day, 10));
+  book.take([late], START);
+  const back = [{ bucket: "w", spec: day, at: atOf(START, 86_400_000), amount: 4 }];
+  const end = { id: late.id, expiresAt: late.expiresAt, back, slots: [] };
+  // As a shard does whose answers are lost.
+  for (let atMs = START + 700_000; atMs < START + 3_700_000; atMs += 30_000) book.settle([end], atMs);
+  expect(take(book, START + 3_700_000, ask("w", day, 5))).toBe(false);
+  expect(take(book, START + 3_700_000, ask("w", day, 4))).toBe(true);
+});
+
 it("holds nothing for a reservation whose end came first", () => {
   const book = createBook(nothing);
   const late = group(ask("s", slots(1)));

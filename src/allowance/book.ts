@@ -34,9 +34,9 @@ const STEPS = 16;
 /** An isolate is given more than it needs only while so much of the limit is left, and no more than this part of it. */
 const PLENTY = 1 / 4;
 const LARGEST_EXTRA = 1 / 16;
-/** Ends of reservations that are remembered; each until its reservation would have expired. */
+/** Ends of reservations that are remembered; each until its reservation would have expired, at least. */
 const MAX_ENDED = 100_000;
-/** One that expired is remembered for so much longer: its end may come yet. */
+/** One that ended, or expired, is remembered for so long at least: its end may come yet, or once more. */
 const REMEMBERED_MS = 600_000;
 
 type Bucket = { spec: WindowSpec; counter: Counter; written: Counter | null };
@@ -145,6 +145,7 @@ export function createBook(stored: Stored) {
   }
 
   function remember(id: string, expiresAt: number, now: number): void {
+    ended.delete(id);
     ended.set(id, expiresAt);
     for (const [old, until] of ended) {
       if (ended.size <= MAX_ENDED && until > now) break;
@@ -162,8 +163,10 @@ export function createBook(stored: Stored) {
     settle(settlements: readonly Settlement[], now: number): boolean {
       let changed = expire(now);
       for (const { id, expiresAt, back: gifts } of settlements) {
-        if (ended.has(id)) continue;
-        remember(id, expiresAt, now);
+        const isKnown = ended.has(id);
+        // One that comes late may come again, and again.
+        remember(id, Math.max(expiresAt, now + REMEMBERED_MS), now);
+        if (isKnown) continue;
         if (slots.release(id, now)) changed = true;
         back(gifts, now);
       }

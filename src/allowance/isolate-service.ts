@@ -16,6 +16,9 @@ type Service = ReturnType<typeof createAllowanceService>;
  */
 const REFUSED_MS = 250;
 
+/** How long a subject may take to end reservations, in milliseconds: those of others are told behind it. */
+const SETTLE_MS = 5000;
+
 const reserving = new WeakMap<Stores["ALLOWANCE"], Service>();
 const ending = new WeakMap<Stores["ALLOWANCE"], Service>();
 
@@ -28,7 +31,7 @@ export function allowanceService(env: Stores, behind?: Behind): Service {
   const known = services.get(env.ALLOWANCE);
   if (known !== undefined) return known;
   const redis = parkedSettings(env);
-  const options = behind === undefined ? {} : { refusedMs: REFUSED_MS, behind };
+  const options = behind === undefined ? { settleMs: SETTLE_MS } : { refusedMs: REFUSED_MS, behind };
   const service = createAllowanceService({
     objects: createAllowances(createObjectStore(env.ALLOWANCE), Date.now, options),
     ledger: createAllowances(createObjectStore(env.LEDGER), Date.now, options),

@@ -9,6 +9,7 @@ import type {
   Charge,
 } from "../../plugins/kernel/allowance.ts";
 import { isMoney } from "../../plugins/kernel/allowance.ts";
+import { NotEndedError } from "../../plugins/kernel/reservations.ts";
 import type { ReservationEnd, ReservationService } from "../../plugins/kernel/reservations.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
 import type { Allowances } from "./allowances.ts";
@@ -48,7 +49,7 @@ export function createAllowanceService(stores: {
 
     async end(ends) {
       const byStore = Map.groupBy(ends.flatMap(decoded), ({ store }) => store);
-      await Promise.all(
+      const calls = await Promise.allSettled(
         [...byStore].map(async ([store, own]) => {
           const settled = own.map(({ end, reservation }) => ({
             reservation,
@@ -59,8 +60,21 @@ export function createAllowanceService(stores: {
           await stores[store]?.settle(settled);
         }),
       );
+      throwLeft(calls.flatMap((call) => (call.status === "rejected" ? [call.reason as unknown] : [])));
     },
   };
+}
+
+/** What each store could not end, as one error. */
+function throwLeft(reasons: readonly unknown[]): void {
+  const [first] = reasons;
+  if (first === undefined) return;
+  const left = new Set<string>();
+  for (const reason of reasons) {
+    if (!(reason instanceof NotEndedError)) throw reason;
+    for (const id of reason.ids) left.add(id);
+  }
+  throw new NotEndedError(left, { cause: first instanceof Error ? first.cause : first });
 }
 
 /** Nothing for one that can't be read: it keeps no other from ending. */

@@ -1,6 +1,7 @@
 import { expect, it, vi } from "vitest";
 import { memorySql } from "../../test/unit/memory-sql.ts";
 import { submission } from "../../test/unit/submission.ts";
+import { toData } from "../allowance/reservation-data.ts";
 import type { Env } from "../env.ts";
 import { ShardCore } from "./core.ts";
 import { createDispatch } from "./dispatch.ts";
@@ -122,6 +123,63 @@ it("asks again soon where a session does not answer for its lease: all deadlines
     const lease = createDispatch(env, core, publish).leaseOf("sick", []);
     await vi.advanceTimersByTimeAsync(15_000);
     expect(await Promise.race([lease, Promise.resolve(null)])).toMatchObject({ alive: true });
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+/** Predictions that each hold a slot of their subject; the one named `sick` never answers. */
+function slotHolders() {
+  const core = new ShardCore(memorySql(), { rules: defaultRules, now: Date.now, newToken: () => "token" });
+  const settled: string[] = [];
+  const subjectNamed = (subject: string) => ({
+    async settle(ends: { id: string }[]) {
+      if (subject === "sick") await new Promise(() => {});
+      settled.push(...ends.map(({ id }) => id));
+    },
+  });
+  const env = { ALLOWANCE: { getByName: subjectNamed }, LEDGER: {} } as unknown as Env;
+  const dispatch = createDispatch(env, core, publish);
+  const spec = { algorithm: "concurrency" as const, limit: 1 };
+  const end = (id: string, subject: string): void => {
+    const taken = [{ subject, bucket: "s", unit: "concurrency" as const, spec, amount: 1, at: 0 }];
+    const data = toData("objects", { id, expiresAt: Date.now() + 60_000, taken });
+    const own = { plugin: "rate-limit", service: "allowance" as const, id, data };
+    core.submit({ ...submission(id), reservations: [own] });
+    core.claim({ session: "s", jobs: [{ id, startNow: true }] }, ["default"]);
+    core.deliver([{ id, token: "token", seq: 0, type: "succeeded", output: "o" }], "s", ["default"]);
+    for (const news of [core.outgoing.feeds, core.outgoing.hands]) news.clear();
+  };
+  const isGivenBack = (id: string): boolean => core.store.get(id)?.reservations === null;
+  return { dispatch, end, isGivenBack, settled };
+}
+
+it("gives back what others had reserved beside a subject that hangs, and tells that one alone again", async () => {
+  vi.useFakeTimers();
+  try {
+    const { dispatch, end, isGivenBack, settled } = slotHolders();
+    end("a", "sick");
+    end("b", "well");
+    dispatch.kick();
+    await vi.advanceTimersByTimeAsync(12_000);
+    expect(settled).toEqual(["b"]);
+    expect([isGivenBack("a"), isGivenBack("b")]).toEqual([false, true]);
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+it("gives back what is reserved later while a subject hangs", async () => {
+  vi.useFakeTimers();
+  try {
+    const { dispatch, end, isGivenBack } = slotHolders();
+    end("a", "sick");
+    dispatch.kick();
+    await vi.advanceTimersByTimeAsync(100);
+    end("b", "well");
+    dispatch.kick();
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(isGivenBack("b")).toBe(true);
   } finally {
     vi.useRealTimers();
   }

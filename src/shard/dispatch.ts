@@ -1,4 +1,6 @@
 /** Sends what a shard's core collected: to lanes, the index, pool sessions and webhook senders. */
+import { NotEndedError } from "../../plugins/kernel/reservations.ts";
+import type { ReservationEnd, ReservationService } from "../../plugins/kernel/reservations.ts";
 import type { ReportAnswer } from "../canary/canary-object.ts";
 import type { Report } from "../canary/watch.ts";
 import type { ClaimRef } from "../contract/channel.ts";
@@ -27,6 +29,8 @@ const BATCH_GRANTS = 200;
 /** Reservations that one call gives back, and how long it may take. */
 const BATCH_RESERVATIONS = 200;
 const RESERVATIONS_LIMIT_MS = 10_000;
+/** How long the next ones wait for it. */
+const RESERVATIONS_WAIT_MS = 1000;
 /** How long the index's feed gathers entries: alone, and while the shard is busy. */
 const FEED_DELAY_MS = 100;
 const BUSY_FEED_DELAY_MS = 500;
@@ -107,8 +111,13 @@ export function createDispatch(
     }
   }
 
-  /** What fails is given back again, from its row. */
+  /** What comes meanwhile waits for no service, or subject of it, that hangs. */
   async function giveBack(service: string): Promise<void> {
+    await Promise.race([giveBackNext(service), sleep(RESERVATIONS_WAIT_MS)]);
+  }
+
+  /** What fails is given back again, from its row. */
+  async function giveBackNext(service: string): Promise<void> {
     const ends = core.settlement.take(service, BATCH_RESERVATIONS);
     const target = reservationService(env, service);
     if (target === null) {
@@ -116,12 +125,25 @@ export function createDispatch(
       return;
     }
     try {
-      await within(target.end(ends), RESERVATIONS_LIMIT_MS);
-      for (const { accountId, responseKey } of core.settlement.removed(ends))
+      const left = await within(endAll(target, ends), RESERVATIONS_LIMIT_MS);
+      const ended = ends.filter(({ id }) => !left.has(id));
+      for (const { accountId, responseKey } of core.settlement.removed(ended))
         await within(responseService(env).forget(accountId, responseKey), RESERVATIONS_LIMIT_MS);
-      core.settlement.settled(ends);
+      core.settlement.settled(ended);
     } catch (error) {
       log.warn("reservations_not_given_back", { service, reservations: ends.length, reason: reasonOf(error) });
+    }
+  }
+
+  /** Ends them; answers the ids of those that it could not end. */
+  async function endAll(service: ReservationService, ends: readonly ReservationEnd[]): Promise<ReadonlySet<string>> {
+    try {
+      await service.end(ends);
+      return new Set();
+    } catch (error) {
+      if (!(error instanceof NotEndedError)) throw error;
+      log.warn("reservations_not_given_back", { reservations: error.ids.size, reason: reasonOf(error.cause) });
+      return error.ids;
     }
   }
 
