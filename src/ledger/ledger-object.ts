@@ -74,13 +74,15 @@ export class LedgerObject extends DurableObject<Env> {
     );
   }
 
+  /** All that wait: those of a receiver that is away keep none of another's back. */
   async #tell(): Promise<void> {
-    const alerts = this.#rows.alerts();
-    const away = await enqueueWebhooks(
-      this.env,
-      alerts.map(([id, alert]) => messageOf(id, alert)),
-    );
-    for (const [id, { url }] of alerts) if (!away.has(receiverOf(this.env, url))) this.#rows.removeAlert(id);
+    const away = new Set<string>();
+    for (let page = this.#rows.alerts(); page.length > 0; page = this.#rows.alerts(page.at(-1)?.[0])) {
+      const here = page.filter(([, { url }]) => !away.has(receiverOf(this.env, url)));
+      const messages = here.map(([id, alert]) => messageOf(id, alert));
+      for (const receiver of (await enqueueWebhooks(this.env, messages)).keys()) away.add(receiver);
+      for (const [id, { url }] of here) if (!away.has(receiverOf(this.env, url))) this.#rows.removeAlert(id);
+    }
   }
 }
 

@@ -74,8 +74,11 @@ export function createLedgerRows(sql: Sql) {
     const [row] = isMade() ? open()(query, key) : [];
     return row === undefined ? null : schema.parse(JSON.parse(String(row["value"])));
   };
-  const all = <T>(schema: z.ZodType<T>, query: string, key: string): [string, T][] =>
-    (isMade() ? open()(query) : []).map((row) => [String(row[key]), schema.parse(JSON.parse(String(row["value"])))]);
+  const all = <T>(schema: z.ZodType<T>, query: string, key: string, ...bindings: string[]): [string, T][] =>
+    (isMade() ? open()(query, ...bindings) : []).map((row) => [
+      String(row[key]),
+      schema.parse(JSON.parse(String(row["value"]))),
+    ]);
 
   return {
     bucket: (name: string) => one(BucketSchema, "SELECT value FROM bucket WHERE name = ?", name),
@@ -92,7 +95,9 @@ export function createLedgerRows(sql: Sql) {
     paid: (key: string) => one(PaidSchema, "SELECT value FROM paid WHERE key = ?", key),
     putPaid: (key: string, paid: Paid) => void open()("INSERT INTO paid VALUES (?, ?)", key, JSON.stringify(paid)),
 
-    alerts: () => all(AlertSchema, "SELECT id, value FROM alert LIMIT 100", "id"),
+    /** A page of them, behind the one of that id. */
+    alerts: (after = "") =>
+      all(AlertSchema, "SELECT id, value FROM alert WHERE id > ? ORDER BY id LIMIT 100", "id", after),
     putAlert: (id: string, alert: Alert) =>
       void open()("INSERT OR IGNORE INTO alert VALUES (?, ?)", id, JSON.stringify(alert)),
     removeAlert: (id: string) => void open()("DELETE FROM alert WHERE id = ?", id),

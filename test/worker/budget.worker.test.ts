@@ -13,6 +13,7 @@ import { createObjectStore } from "../../src/allowance/object-store.ts";
 import { createAllowanceService } from "../../src/allowance/service.ts";
 import type { AllowanceStore } from "../../src/allowance/types.ts";
 import type { Env } from "../../src/env.ts";
+import type { LedgerObject } from "../../src/ledger/ledger-object.ts";
 import { PATIENCE } from "../patience.ts";
 
 const edge = env as Env;
@@ -180,4 +181,29 @@ it("hands each alert to the sender of its receiver once, and decides on while th
   const told = async (id: string) => (await edge.WEBHOOKS.getByName(host).deliveries(id)).length;
   await vi.waitFor(async () => expect(await Promise.all(ids.map(told))).toEqual([1, 1, 1]), PATIENCE);
   expect(await runDurableObjectAlarm(edge.LEDGER.getByName(subject))).toBe(false);
+});
+
+it("hands on the alerts of other receivers, however many wait for one that is away", async () => {
+  const subject = `account:${crypto.randomUUID()}`;
+  const asked = new Set<string>();
+  const getByName = (host: string) => ({
+    async enqueue() {
+      asked.add(host);
+      if (host.startsWith("sick")) throw new Error("the sender is away");
+    },
+  });
+  await runInDurableObject(edge.LEDGER.getByName(subject), async (object: object, state) => {
+    const { storage } = state;
+    const senders = { WEBHOOKS: { getByName } } as unknown as Pick<Env, "WEBHOOKS">;
+    const ledger = new (object.constructor as typeof LedgerObject)(state, { ...edge, ...senders });
+    ledger.payIn("first", { bucket: "b balance USD", nano: 1, at: 0, why: "a test" });
+    const alert = (host: string) =>
+      JSON.stringify({ url: `https://${host}.example.com/`, account: "nobody", body: "{}", at: 0 });
+    for (let n = 100; n < 350; n += 1) storage.sql.exec("INSERT INTO alert VALUES (?, ?)", `a${n}`, alert("sick"));
+    storage.sql.exec("INSERT INTO alert VALUES (?, ?)", "b", alert("well"));
+    await ledger.alarm();
+    expect(asked).toEqual(new Set(["sick.example.com:443", "well.example.com:443"]));
+    expect(storage.sql.exec("SELECT count(*) AS left FROM alert").one()).toEqual({ left: 250 });
+    storage.sql.exec("DELETE FROM alert");
+  });
 });
