@@ -55,6 +55,20 @@ export function balanceOf(accountId: string, currency: string): { subject: strin
   return { subject, bucket: `${subject} balance ${currency}`, spec: { algorithm: "balance", limit: 0 } };
 }
 
+/** Where a budget is counted. `account` null: of a model. */
+export function ledgerOf(one: BudgetName & { account: string | null; currency: string }) {
+  const { scope, id, period, account, currency } = one;
+  return bucketOf(`${scope}:${id}`, { account, period, currency });
+}
+
+function bucketOf(key: string, one: { account: string | null; period: BudgetPeriod; currency: string }) {
+  const { account, period, currency } = one;
+  return {
+    subject: account === null ? key : subjectOf("account", account),
+    bucket: `${key} ${period} ${currency}`,
+  };
+}
+
 /** How the ledger counts it. */
 export function specOf({ period, limitNano }: Pick<Budget, "period" | "limitNano">): MoneySpec {
   return period === "balance"
@@ -70,8 +84,7 @@ function toBudget(row: Row): Stored {
   const scope = budgetScopes.find((one) => key.startsWith(`${one}:`)) ?? "account";
   return {
     ...{ key, accountId: account, scope, of: name, period, currency, kind, webhook },
-    subject: account === null ? key : subjectOf("account", account),
-    bucket: `${key} ${period} ${currency}`,
+    ...bucketOf(key, { account, period, currency }),
     limitNano: row.limit_nano,
     isSoft: kind === "soft",
     isStrict: kind === "strict",

@@ -16,6 +16,7 @@ import {
   deleteBudget,
   findBudget,
   forgetBudgets,
+  ledgerOf,
   listBudgets,
   putBudget,
 } from "../../registry/budgets.ts";
@@ -130,13 +131,12 @@ export function budgetRoutes(): Hono<App> {
         const named = await namedBy(c.env, path, account);
         const before = await findBudget(c.env.DB, named);
         if (webhook !== null) checkWebhook(c.env, webhook, named.signer);
+        const isMade = before?.currency !== currency;
+        // Isolates that still knew of a removed budget have counted in its ledger for some seconds more. Should this
+        // fail, there is no budget yet, and the call can be made again.
+        if (isMade) await forget(c.env, ledgerOf({ ...named, currency }));
         await putBudget(c.env.DB, { ...named, limitNano, currency, kind, webhook });
-        if (before?.currency !== currency) {
-          if (before !== null) await forget(c.env, before);
-          // Isolates that still knew of a removed budget have counted in its ledger for some seconds more.
-          const made = await findBudget(c.env.DB, named);
-          if (made !== null) await forget(c.env, made);
-        }
+        if (isMade && before !== null) await forget(c.env, before);
         forgetBudgets(cachedAs(named));
         return c.json(await shown(c.env, named));
       },
@@ -235,7 +235,7 @@ async function shown(env: Env, named: Named): Promise<z.output<typeof BudgetView
 }
 
 /** What its ledger counted of it. */
-async function forget(env: Env, { subject, bucket }: StoredBudget): Promise<void> {
+async function forget(env: Env, { subject, bucket }: Pick<StoredBudget, "subject" | "bucket">): Promise<void> {
   await callObject(async () => objectNamed(env.LEDGER, subject).forget(bucket));
 }
 

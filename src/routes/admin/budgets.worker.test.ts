@@ -1,4 +1,5 @@
 /** What the operator's calls leave in the ledgers of budgets. */
+import { runInDurableObject } from "cloudflare:test";
 import { expect, it } from "vitest";
 import { testEnv } from "../../../test/worker/edge-harness.ts";
 import { MILLION, pricedGateway } from "../../../test/worker/priced-gateway.ts";
@@ -29,4 +30,28 @@ it("sets a budget again that begins at nothing, though an isolate reserved behin
   await ledger.settle([{ id: "next", expiresAt, back: [], slots: [] }]);
   const changed = await operate(path, "PUT", { ...body, limit_nano: 200 });
   expect(changed.body).toMatchObject({ spent_nano: 60, left_nano: 140 });
+});
+
+it("can be told again where the ledger fails half-way, and counts nothing from before", async () => {
+  const { operate, account } = await pricedGateway(MILLION);
+  const path = `/budgets/account/${account}/all`;
+  const body = { limit_nano: 100, currency: "USD" };
+  await operate(path, "PUT", body);
+  const id = (await findAccount(testEnv.DB, account))?.id ?? "";
+  const budget = await findBudget(testEnv.DB, { scope: "account", id, period: "all" });
+  if (budget === null) throw new Error("there is no budget");
+  const ledger = testEnv.LEDGER.getByName(budget.subject);
+  const spec = { algorithm: "calendar", limit: 100, period: "all" } as const;
+  const expiresAt = Date.now() + 60_000;
+  await ledger.take([
+    { id: "spent", expiresAt, asks: [{ bucket: budget.bucket, spec, need: 60, want: 0, held: true }] },
+  ]);
+  await ledger.settle([{ id: "spent", expiresAt, back: [], slots: [] }]);
+  const rename = (from: string, to: string) =>
+    runInDurableObject(ledger, (_, { storage }) => void storage.sql.exec(`ALTER TABLE ${from} RENAME TO ${to}`));
+  await rename("bucket", "away");
+  expect((await operate(path, "DELETE")).status).toBeGreaterThanOrEqual(500);
+  expect((await operate(path, "PUT", body)).status).toBeGreaterThanOrEqual(500);
+  await rename("away", "bucket");
+  expect((await operate(path, "PUT", body)).body).toMatchObject({ spent_nano: 0, left_nano: 100 });
 });
