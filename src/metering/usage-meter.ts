@@ -13,6 +13,7 @@ import { createObjectTimers } from "../object-timers.ts";
 import type { Charged } from "../registry/charged-deployment.ts";
 import { objectSql } from "../shard/object-sql.ts";
 import type { Sql } from "../shard/sql.ts";
+import { within } from "../shard/within.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
 import { DAY_MS, keptFrom } from "./calendar.ts";
 import { createMeterRows, meterSchema } from "./meter-rows.ts";
@@ -38,6 +39,8 @@ const MANY_CHARS = 4 * 1024 * 1024;
 /** How soon an alarm looks after what could not leave; while that fails, later each time. */
 const WATCH_MS = 5000;
 const AWAY_MS = 60_000;
+/** How long all accounts' object may take: the alarm, which also publishes again, waits for it. */
+const TOTALS_LIMIT_MS = 10_000;
 /** How often it is looked for what is no longer kept. */
 const SWEEP_MS = 7 * DAY_MS;
 
@@ -206,10 +209,11 @@ export class UsageMeter extends DurableObject<Env> {
     const parts = partsOf(this.#rows.raw(0, MANY_CHARS).filter(({ n }) => n <= upTo));
     const last = parts.at(-1);
     if (last === undefined) return null;
-    await callObject(async () => {
+    const taken = callObject(async () => {
       const totals: unknown = objectNamed(this.env.METER, ALL_ACCOUNTS);
       await (totals as RemoteTotals).takeTotals(account, parts);
     });
+    await within(taken, TOTALS_LIMIT_MS, this.#timers.after);
     return last.n;
   }
 
@@ -224,7 +228,9 @@ export class UsageMeter extends DurableObject<Env> {
     const account = this.#isOpen ? this.#rows.note("account") : null;
     const isMoreRaw = account !== null && (await sweepRaw(this.env.BLOBS, account, keptFrom(now).days));
     if (this.#waiting.length > 0) return;
-    if (isMore || isMoreRaw) this.#rest(now + WATCH_MS);
+    // Records that were stored meanwhile are not to wait for the next sweep.
+    if (this.#isOpen && this.#rows.hasRaw()) this.#rest(Math.max(now + WATCH_MS, this.#storeAt ?? 0));
+    else if (isMore || isMoreRaw) this.#rest(now + WATCH_MS);
     else if (this.#isOpen && !this.#rows.isEmpty()) this.#rest(now + SWEEP_MS);
     else {
       this.#isOpen = false;

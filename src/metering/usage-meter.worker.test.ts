@@ -166,6 +166,25 @@ it("looks again in seconds while the bucket is away, and stores all once it is b
   expect(await rawOf(account)).toEqual(["p1.1"]);
 });
 
+it("stores within minutes what comes while its alarm looks for what is no longer kept", async () => {
+  const account = "meter-swept";
+  await meterOf(account).take(account, batch("shard-1", 1, [attempt(account, 1)]));
+  await runInDurableObject(meterOf(account), async (instance, state) => {
+    const looks = Promise.withResolvers<void>();
+    const found = Promise.withResolvers<{ objects: [] }>();
+    const list = () => (looks.resolve(), found.promise);
+    const bucket = { put: () => Promise.resolve(null), list } as unknown as R2Bucket;
+    // One that has just started stores at once what waits.
+    const meter = new (instance.constructor as typeof UsageMeter)(state, { ...edge, BLOBS: bucket });
+    const alarm = meter.alarm();
+    await looks.promise;
+    await meter.take(account, batch("shard-1", 2, [attempt(account, 2)]));
+    found.resolve({ objects: [] });
+    await alarm;
+    expect(await state.storage.getAlarm()).toBeLessThan(Date.now() + 1_200_000);
+  });
+});
+
 it("looks again in seconds where its alarm came while records were being published, which then failed", async () => {
   const account = "meter-slow-log";
   noteLogSetting(edge, {
