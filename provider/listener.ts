@@ -54,7 +54,11 @@ export function listen({ url, token, provider, log, onNews }: ListenerOptions): 
     current.addEventListener("error", lost);
 
     function keepAlive(): void {
-      if (performance.now() - heardMs > SILENT_MS) return current.close();
+      if (performance.now() - heardMs > SILENT_MS) {
+        current.close();
+        // Who doesn't answer may not answer that either.
+        return lost();
+      }
       current.send("ping");
       timer = setTimeout(keepAlive, PING_MS);
     }
