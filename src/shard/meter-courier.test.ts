@@ -20,8 +20,14 @@ function setUp() {
     meters: true,
   });
   const batches: { at: number; count: number }[] = [];
+  let hangs = false;
   const meter = {
-    take: async (_account: string, { records }: Batch) => void batches.push({ at: Date.now(), count: records.length }),
+    async take(_account: string, { records }: Batch): Promise<void> {
+      const isLost = hangs;
+      hangs = false;
+      if (isLost) await new Promise(() => {});
+      batches.push({ at: Date.now(), count: records.length });
+    },
   };
   const env = { METER: { getByName: () => meter } } as unknown as Env;
   const courier = createMeterCourier(env, core);
@@ -31,7 +37,7 @@ function setUp() {
       core.submit({ ...submission(newPredictionId(1)), accountId: "a", answer: { output: "known", yielded: false } });
     courier.kick();
   };
-  return { batches, courier, end };
+  return { batches, courier, end, hang: () => void (hangs = true) };
 }
 
 it("of a steady load goes in one batch each three seconds, and of one prediction at once", async () => {
@@ -58,4 +64,14 @@ it("goes as soon as a batch is full", async () => {
   end(1500);
   await vi.advanceTimersByTimeAsync(500);
   expect(batches.map(({ count }) => count)).toEqual([10, 500, 500, 500]);
+});
+
+it("is told again by the next call where a meter never answers one", async () => {
+  const { batches, end, hang } = setUp();
+  hang();
+  end(1);
+  await vi.advanceTimersByTimeAsync(300);
+  end(1);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(batches.map(({ count }) => count)).toEqual([2]);
 });

@@ -3,11 +3,13 @@ import { shardName, shardOf } from "../contract/ids.ts";
 import type { Env } from "../env.ts";
 import type { Batch } from "../metering/take.ts";
 import { objectNamed } from "../object-calls.ts";
+import { createObjectTimers } from "../object-timers.ts";
 import type { ShardCore } from "./core.ts";
 import { createCourier } from "./courier.ts";
 import type { Courier } from "./courier.ts";
 import type { WaitingUsage } from "./usage-outbox.ts";
 import { usageRecords } from "./usage-records.ts";
+import { within } from "./within.ts";
 
 /** Records that one call carries. */
 const BATCH_RECORDS = 500;
@@ -17,6 +19,8 @@ const BATCH_RECORDS = 500;
  */
 const GATHER_MS = 200;
 const BUSY_GATHER_MS = 3000;
+/** What a meter takes it answers in about a second; a call that never is answered would be its account's last. */
+const TAKE_LIMIT_MS = 20_000;
 /** How often it is looked whether a batch is full meanwhile. */
 const LOOK_MS = 250;
 /** Between two pages of rows that are looked through. */
@@ -25,6 +29,7 @@ const SEARCH_PAUSE_MS = 5;
 const SEARCHER = "";
 
 export function createMeterCourier(env: Env, { usage, store }: ShardCore): Courier {
+  const timers = createObjectTimers();
   let lastBatch = 0;
 
   async function gathered(account: string): Promise<readonly WaitingUsage[]> {
@@ -52,10 +57,11 @@ export function createMeterCourier(env: Env, { usage, store }: ShardCore): Couri
       return row === null ? [] : usageRecords(row, new Set(entries.map(({ n }) => n)));
     });
     const stub: unknown = objectNamed(env.METER, account);
-    await (stub as RemoteMeter).take(account, {
+    const taken = (stub as RemoteMeter).take(account, {
       source: shardName(shardOf(first.id)),
       records: records.toSorted((a, b) => a.n - b.n),
     });
+    await within(taken, TAKE_LIMIT_MS, timers.after);
     lastBatch = batch.length;
     usage.settle(account, batch);
   }
