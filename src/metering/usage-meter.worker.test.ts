@@ -185,6 +185,21 @@ it("stores within minutes what comes while its alarm looks for what is no longer
   });
 });
 
+it("looks again in seconds where the object of all accounts never answers", async () => {
+  const account = "meter-hanging-totals";
+  await meterOf(account).take(account, batch("shard-1", 1, [attempt(account, 1)]));
+  await runInDurableObject(meterOf(account), async (instance, state) => {
+    const takeTotals = () => new Promise<never>(() => {});
+    const METER = { getByName: () => ({ takeTotals }) } as unknown as Env["METER"];
+    const meter = new (instance.constructor as typeof UsageMeter)(state, { ...edge, METER });
+    vi.useFakeTimers();
+    const alarm = meter.alarm();
+    await vi.advanceTimersByTimeAsync(12_000).finally(() => vi.useRealTimers());
+    await alarm;
+    expect(await state.storage.getAlarm()).toBeLessThan(Date.now() + SOON_MS);
+  });
+});
+
 it("looks again in seconds where its alarm came while records were being published, which then failed", async () => {
   const account = "meter-slow-log";
   noteLogSetting(edge, {
