@@ -140,10 +140,11 @@ it("charges who deployed the version first, where the operator wants it so", asy
     ...{ device: "cpu", gpuUs: 5, flags: [], instance: "m1", model: null, version: null, phase: "boot" },
     ...{ fromMs: 0, toMs: 1 },
   };
-  const rents = new RentRecords({
+  const kept = {
     read: () => ({ next: 3, records: [1, 2].map((n) => ({ n, record: boot, ...(n === 1 ? { cause } : {}) })) }),
     write() {},
-  });
+  };
+  const rents = new RentRecords(kept, 0);
   await takeRents(env, "scaler of a test", rents);
   expect(rents.waiting).toEqual([]);
   const booted = { model: "", phase: "boot", deployment: "idle-owner/idle", us: 5 };

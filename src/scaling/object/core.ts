@@ -28,7 +28,7 @@ import { Providers } from "./providers.ts";
 import type { ScalerStore } from "./rows.ts";
 import { Purse } from "./purse.ts";
 import { RentRecords, soleCause } from "./rent-records.ts";
-import { elsewhere, heldNeeds, idleSOf, onMachine, standingPools } from "./residents.ts";
+import { elsewhere, heldNeeds, idleSOf, noteProblem, onMachine, standingPools } from "./residents.ts";
 import { SessionChecks } from "./session-checks.ts";
 import type { SessionCheck } from "./session-checks.ts";
 import { Sickness } from "./sickness.ts";
@@ -84,7 +84,7 @@ export class ScalerCore {
     this.laneNames = new LaneNames(store);
     this.appetites = new Appetites(store, clock.seconds());
     this.learned = new Learned(store.read("learned"), (phases) => store.write("learned", phases));
-    this.rents = new RentRecords(store);
+    this.rents = new RentRecords(store, clock.wall());
     this.sickness = new Sickness(
       // The release before noted no proofs: what was seen to be set up is proven.
       { sick: store.read("sick") ?? {}, proven: store.read("proven") ?? this.learned.versions() },
@@ -172,8 +172,7 @@ export class ScalerCore {
       this.#appetite(key, demand)?.hear(nowS, demand, heard, shares);
       if (heard.arrived > 0) this.#arrived(key, demand, nowS, heard.arrived);
       for (const { session, readyInMs, problem } of demand.sessions) {
-        if (problem !== null)
-          this.sickness.failed(key, this.book.bySession(session)?.id ?? session, problem, this.#clock.wall());
+        if (problem !== null) noteProblem(this, key, { session, problem }, this.#clock.wall());
         // What is granted to one that sets up may never run there.
         else if (readyInMs === 0) this.#serves(key, session);
       }

@@ -30,9 +30,11 @@ export class RentRecords {
   readonly #store: Store;
   #waiting: Waiting;
 
-  constructor(store: Store) {
+  /** Numbers follow the clock, so that a scaler that was put back from a backup gives none that it gave before. */
+  constructor(store: Store, nowMs: number) {
     this.#store = store;
-    this.#waiting = store.read("unmetered") ?? { next: 1, records: [] };
+    const { next, records } = store.read("unmetered") ?? { next: 1, records: [] };
+    this.#waiting = { next: Math.max(next, nowMs * US_PER_MS), records };
   }
 
   /** What isn't taken yet, oldest first. */

@@ -1,9 +1,11 @@
 /** Which models run where, by what lanes tell of sessions. */
+import type { ScalingSettings } from "../../contract/scaling.ts";
 import type { ModelNeed } from "../placement.ts";
 import { inSystem } from "./appetite.ts";
 import type { Appetite } from "./appetite.ts";
 import type { Appetites } from "./appetites.ts";
 import type { Lanes } from "./lanes.ts";
+import { settingsOf } from "./class-state.ts";
 import { isWorking } from "./machine.ts";
 import type { Machine } from "./machine.ts";
 import type { MachineBook } from "./machine-book.ts";
@@ -12,6 +14,7 @@ import type { Spills } from "./spills.ts";
 import type { Resolved, Wish } from "./wishes.ts";
 
 type Here = { lanes: Lanes; book: MachineBook; appetites: Appetites };
+type Problems = { book: MachineBook; sickness: Sickness; settings: ScalingSettings; resolved(key: string): Resolved };
 type Moving = Here & { sickness: Sickness; spills: Spills; resolved(key: string): Resolved };
 
 /** Pools that nobody rented, as far as they serve these versions: how many of each, and their sessions. */
@@ -41,6 +44,23 @@ export function onMachine({ lanes, appetites }: Here, { session }: Machine) {
     runningS += one.inFlight * (appetites.get(key)?.workS ?? 1);
   }
   return { models, unfit, running, runningS };
+}
+
+/**
+ * A set-up of the version failed there. What pools say that nobody rented, or whose machine is gone, tells nothing of
+ * machines that could be rented: one that starts again and again would be many. Those of an external class count, each
+ * by its session.
+ */
+export function noteProblem(
+  here: Problems,
+  key: string,
+  { session, problem }: { session: string; problem: string },
+  nowMs: number,
+): void {
+  const { hardware } = here.resolved(key);
+  const isExternal = hardware !== null && settingsOf(here.settings, hardware).external;
+  const host = here.book.bySession(session)?.id ?? (isExternal ? session : null);
+  if (host !== null) here.sickness.failed(key, host, problem, nowMs);
 }
 
 /** Machines of other classes that serve a version, and those that boot for it because its own can't give them. */

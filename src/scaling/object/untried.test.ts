@@ -7,6 +7,15 @@ const SICK = "local/sick";
 const HALF_HOUR_S = 1800;
 const CAUTION = "No machine has set it up yet: until one has, 2 at most are rented for it.";
 
+/** The word of another lane, on which a pool could not set the model up. */
+function failsOn(world: World, session: string, n = 1): void {
+  const nothing = { waitingMs: 0, inFlight: 0, arrived: 0, started: 0, waitedMs: 0, ended: 0, endedMs: 0 };
+  const waiting = { high: 0, normal: 0, low: 0 };
+  const sessions = [{ session, inFlight: 0, startNow: 0, readyInMs: null, problem: "out of memory" }];
+  const versions = [{ model: ECHO, version: "v", waiting, ...nothing, sessions }];
+  world.core.demand("another", { life: "one", n, versions });
+}
+
 const whyOf = (world: World, model: string) => world.status().models.find((one) => one.model === model)?.why ?? "";
 
 /** Until nothing is left, within ten minutes. */
@@ -105,4 +114,31 @@ it("keeps what serves a version though its set-up fails on two other machines, a
   expect(world.made).toBe(made);
   expect(world.names).toEqual([good]);
   expect(whyOf(world, ECHO)).toContain("No other machine is rented for it: its set-up failed on ");
+});
+
+it("rents for a version though a pool that nobody rented can't set it up, however often that one starts again", () => {
+  const world = new World();
+  world.run(1);
+  for (const n of [1, 2, 3]) failsOn(world, `life-${n}-of-a-small-host`, n);
+  world.arrive(ECHO);
+  world.run(2);
+  expect(world.names).toHaveLength(1);
+});
+
+it("counts a machine once on which a set-up failed, though its lane tells of it when it is gone", () => {
+  const world = new World();
+  world.faults = { sick: ECHO };
+  world.arrive(ECHO);
+  world.run(30);
+  expect(world.names).toHaveLength(1);
+  const [machine] = world.status().machines;
+  world.kill(world.names[0] ?? "");
+  failsOn(world, machine?.session ?? "");
+  expect(whyOf(world, ECHO)).not.toContain("failed on 2 machines");
+});
+
+it("counts each pool of a class whose machines others start", () => {
+  const world = new World({ classes: { cpu: { external: true } } });
+  for (const n of [1, 2]) failsOn(world, `pod-${n}`, n);
+  expect(whyOf(world, ECHO)).toContain("failed on 2 machines");
 });
