@@ -2,13 +2,13 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { afterEach, expect, it } from "vitest";
 import { admin, call, callJson, newKey, offer, testEnv } from "../../../test/worker/edge-harness.ts";
+import { inAnotherLife } from "../../../test/worker/other-life.ts";
 import { EdgeMessageSchema, PROTOCOL } from "../../contract/channel.ts";
 import type { EdgeMessage } from "../../contract/channel.ts";
 import { SESSION_HEADER } from "../../contract/claim.ts";
 import { openSchema } from "../../object-schema.ts";
 import { objectSql } from "../../shard/object-sql.ts";
 import { scalerSchema } from "./rows.ts";
-import type { Scaler } from "./scaler.ts";
 import { SyncReplySchema } from "../../contract/provider.ts";
 import type { DesiredMachine, ProviderMachine, SyncReply } from "../../contract/provider.ts";
 
@@ -350,14 +350,6 @@ it("finds that a pool is gone whose session told nobody, as when the edge was ki
   await expect.poll(left).not.toContain(before?.id);
 });
 
-/** Another life of the scaler, with these bindings in place of its own; the one before goes on with the next call. */
-async function inAnotherLife(changes: object, run: (scaler: Scaler) => Promise<void>): Promise<void> {
-  await runInDurableObject(testEnv.SCALER.getByName("scaler"), async (instance, state) => {
-    await run(new (instance.constructor as typeof Scaler)(state, { ...testEnv, ...changes }));
-  });
-  await runInDurableObject(testEnv.SCALER.getByName("scaler"), (_, state) => state.abort("a restart")).catch(() => {});
-}
-
 it("goes on wanting a machine that boots while the database is away after a restart: it is no orphan", async () => {
   await publish({ classes: { t5: { max: 1 } }, models: { "local/boots": { hardware: "t5" } } });
   await offer({ owner: "local", name: "boots", version: VERSION });
@@ -381,30 +373,4 @@ it("goes on wanting a machine that boots while the database is away after a rest
   });
   provider.known = undefined;
   expect((await provider.until((desired) => desired.length > 0, "t5"))[0]?.poolToken).toBe(wanted.poolToken);
-});
-
-it("answers though its settings hang", async () => {
-  const read = () => new Promise<never>(() => {});
-  await inAnotherLife({ SETTINGS: { getByName: () => ({ read }) } }, async (scaler) => {
-    expect((await scaler.status()).providers).toEqual([]);
-  });
-});
-
-it("tells of the time of machines again where a meter never answers", async () => {
-  await runInDurableObject(testEnv.SCALER.getByName("scaler"), (_, { storage }) => {
-    openSchema(objectSql(storage), scalerSchema);
-    const record = {
-      ...{ v: 2, kind: "instance.interval", id: "scaler.1", at: 1, account: "overhead", deployment: null },
-      ...{ device: "cpu", gpuUs: 5, flags: [], instance: "m", model: null, version: null, phase: "boot" },
-      ...{ fromMs: 0, toMs: 1 },
-    };
-    const waiting = JSON.stringify({ next: 2, records: [{ n: 1, record }] });
-    storage.sql.exec("INSERT OR REPLACE INTO kept VALUES ('unmetered', ?)", waiting);
-  });
-  let calls = 0;
-  const take = () => ((calls += 1), new Promise<never>(() => {}));
-  await inAnotherLife({ METER: { getByName: () => ({ take }) } }, async (scaler) => {
-    await scaler.changed();
-    await expect.poll(() => calls).toBeGreaterThan(1);
-  });
 });
