@@ -9,6 +9,20 @@ function settle(world: World): void {
 }
 
 describe("providers that fail", () => {
+  it("rents at once what was sold out as long as a machine of its own was there, once that is returned", () => {
+    const world = new World();
+    world.bootS = 5;
+    world.prove("local/echo");
+    world.faults.refuse = () => (world.names.length > 0 ? "sold_out" : null);
+    world.arrive("local/echo", 30);
+    for (let n = 0; n < 200 && (world.jobs.length > 0 || world.names.length > 0); n += 1) world.run(1);
+    expect(world.core.book.counts.refused).toBeGreaterThan(0);
+    world.run(5);
+    world.arrive("local/echo");
+    world.run(5);
+    expect(world.names).toHaveLength(1);
+  });
+
   it("takes another offer for what is sold out, and asks for it again later", () => {
     const world = new World();
     world.offers = [offer("cheap", { pricePerHourNano: 1 }), offer("dear")];

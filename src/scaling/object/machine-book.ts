@@ -7,7 +7,7 @@ import type { Offer, ProviderMachine, SyncRequest } from "../../contract/provide
 import type { ScalerClock } from "./clock.ts";
 import { isWorking, newMachineId } from "./machine.ts";
 import type { Machine, MachineState, Sight } from "./machine.ts";
-import { Avoided, classKey, hostKey, offerKey } from "./offers.ts";
+import { Avoided, classKey, hostKey, offerKey, soldKey } from "./offers.ts";
 
 /** Between two lists that count as two. */
 const LISTS_APART_MS = 5000;
@@ -269,15 +269,20 @@ export class MachineBook {
       return;
     }
     this.counts.refused += 1;
-    const forMs = Math.max(retryAfterMs ?? 0, reason === "sold_out" ? SOLD_OUT_MS : REFUSED_MS);
-    this.avoided.add(offerKey({ provider: machine.provider, id: machine.offer }), this.#deps.clock.mono() + forMs);
+    const [keyOf, leastMs] = reason === "sold_out" ? [soldKey, SOLD_OUT_MS] : [offerKey, REFUSED_MS];
+    const key = keyOf({ provider: machine.provider, id: machine.offer });
+    this.avoided.add(key, this.#deps.clock.mono() + Math.max(retryAfterMs ?? 0, leastMs));
     this.#forget(machine);
   }
 
   #missing(machine: Machine): void {
     // It was to go, and went. Should it be listed again, it is an orphan, and returned.
     const isReturned = machine.state === "gone" && machine.seenAtMs !== null && machine.session === null;
-    if (isReturned) return this.#forget(machine);
+    if (isReturned) {
+      // Then there is one more of it to be had than when it was sold out.
+      this.avoided.lift(soldKey({ provider: machine.provider, id: machine.offer }));
+      return this.#forget(machine);
+    }
     const sight = this.#sights.get(machine.id);
     const mono = this.#deps.clock.mono();
     if (sight === undefined || mono - sight.missedAt < LISTS_APART_MS) return;

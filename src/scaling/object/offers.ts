@@ -20,6 +20,10 @@ export class Avoided {
     this.#until.set(key, Math.max(untilMono, this.#until.get(key) ?? 0));
   }
 
+  lift(key: string): void {
+    this.#until.delete(key);
+  }
+
   has(key: string, nowMono: number): boolean {
     const until = this.#until.get(key);
     if (until === undefined) return false;
@@ -31,6 +35,11 @@ export class Avoided {
 
 export function offerKey({ provider, id }: { provider: string; id: string }): string {
   return `offer ${provider} ${id}`;
+}
+
+/** The same while it is sold out. */
+export function soldKey({ provider, id }: { provider: string; id: string }): string {
+  return `sold ${provider} ${id}`;
 }
 
 /** All machines of a class at a provider. */
@@ -88,7 +97,7 @@ export type Lately = {
 /** It is to be had, as far as is known, and did not fail lately. */
 export function isFree(offer: KnownOffer, isAvoided: Lately["isAvoided"]): boolean {
   const { provider, host, available } = offer;
-  if (available === 0 || isAvoided(offerKey(offer)) || isAvoided(classKey(offer))) return false;
+  if (available === 0 || [offerKey, soldKey, classKey].some((keyOf) => isAvoided(keyOf(offer)))) return false;
   return host === undefined || !isAvoided(hostKey({ provider, host }));
 }
 
