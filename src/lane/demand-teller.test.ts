@@ -12,7 +12,9 @@ function harness(answer: (report: LaneDemand) => Promise<DemandReply>) {
     after(delayMs, call) {
       const timer = { at: now + delayMs, call };
       timers.push(timer);
-      return () => void timers.splice(timers.indexOf(timer), 1);
+      return () => {
+        if (timers.includes(timer)) timers.splice(timers.indexOf(timer), 1);
+      };
     },
     demand: () => [],
     tell(report) {
@@ -49,6 +51,18 @@ describe("what a lane tells the scaler", () => {
       { at: 0, n: 1 },
       { at: 1000, n: 2 },
     ]);
+  });
+
+  it("is told again where the scaler never answers", async () => {
+    let answers = 0;
+    const { teller, told, until } = harness(async () => {
+      answers += 1;
+      if (answers === 1) await new Promise(() => {});
+      return { everyMs: 1000, versions: [] };
+    });
+    teller.changed();
+    await until(60_000);
+    expect(told.map(({ n }) => n)).toEqual([1, 2]);
   });
 
   it("is told rarely while nothing is rented", async () => {

@@ -3,9 +3,12 @@
  * nothing is rented. What could not be told is told again.
  */
 import type { DemandReply, LaneDemand, VersionDemand } from "../scaling/demand.ts";
+import { within } from "../shard/within.ts";
 
 const FIRST_RETRY_MS = 1000;
 const LONGEST_RETRY_MS = 30_000;
+/** A call that is never answered would be the lane's last. */
+const TELL_LIMIT_MS = 20_000;
 
 export type TellerDeps = {
   now(): number;
@@ -53,7 +56,7 @@ export function createDemandTeller({ now, after, demand, tell, heard }: TellerDe
     toldAt = now();
     const askedBefore = asked;
     try {
-      const reply = await tell(report());
+      const reply = await within(tell(report()), TELL_LIMIT_MS, after);
       failures = 0;
       // What it said before it asked may be so no longer.
       if (asked === askedBefore) everyMs = reply.everyMs;
