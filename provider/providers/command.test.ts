@@ -25,6 +25,14 @@ it("hands JSON over, and takes JSON back", async () => {
   expect(await destroyed(`grep -q '^{"providerId":"i-1"}$' && echo '{}'`)).toBe("done");
 });
 
+it("reads a list in which others' machines have no name, or one that is long", async () => {
+  const machines = ["", "n".repeat(300)].map((name, n) => ({
+    ...{ providerId: `i-${n}`, name, state: "running", createdAtMs: 5 },
+  }));
+  const found = await here(`echo '${JSON.stringify({ machines })}'`).list(signal());
+  expect(found.map(({ providerId }) => providerId)).toEqual(["i-0", "i-1"]);
+});
+
 it("tells a notice that a machine is taken away soon", async () => {
   const machine = `{"providerId":"i-1","name":"web","state":"running","createdAtMs":5,"noticeS":5}`;
   expect(await here(`echo '{"machines":[${machine}]}'`).list(signal())).toMatchObject([{ noticeS: 5 }]);

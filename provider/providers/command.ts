@@ -34,6 +34,8 @@ export type CommandOptions = z.infer<typeof CommandSchema>;
 const BalanceSchema = z.object({ nano: z.int(), currency: z.string().regex(/^[A-Z]{3}$/) });
 const OffersSchema = z.object({ offers: z.array(OfferSchema), balance: BalanceSchema.optional() });
 const MachineSchema = ProviderMachineSchema.omit({ machine: true, state: true }).extend({
+  // Others name theirs as they like, or not at all.
+  name: z.string(),
   offer: ProviderMachineSchema.shape.offer.default(null),
   state: z.enum([...ProviderMachineSchema.shape.state.options, "ended"]),
 });
