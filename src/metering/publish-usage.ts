@@ -3,6 +3,8 @@ import type { Env } from "../env.ts";
 import { currentLog } from "../log/current-log.ts";
 import { produceHalving } from "../log/halving.ts";
 import type { LogRecord } from "../log/types.ts";
+import type { ObjectTimers } from "../object-timers.ts";
+import { within } from "../shard/within.ts";
 import { log } from "../telemetry/log.ts";
 import { CLOUD_EVENT_TYPE, usageEvent } from "./cloud-event.ts";
 import type { MeterRows } from "./meter-rows.ts";
@@ -11,16 +13,19 @@ import type { MeterRecord } from "./record.ts";
 /** Of the records in one call. */
 const BATCH_CHARS = 256 * 1024;
 
-/** Publishes the next of what is not published; whether there was any. */
-export async function publishUsage(env: Env, rows: MeterRows): Promise<boolean> {
+/** How long the log may take for one call: a meter publishes nothing else meanwhile, and its alarm waits. */
+const CALL_LIMIT_MS = 30_000;
+
+/** Publishes the next of what is not published; whether there was any. `after`: the object's timers. */
+export async function publishUsage(env: Env, rows: MeterRows, after: ObjectTimers["after"]): Promise<boolean> {
   const batch = rows.raw(Number(rows.note("published") ?? 0) + 1, BATCH_CHARS);
   const last = batch.at(-1);
   if (last === undefined) return false;
   const records = batch.flatMap(({ lines }) => lines.split("\n").filter((line) => line !== ""));
-  const { producer } = await currentLog(env);
+  const { producer } = await within(currentLog(env), CALL_LIMIT_MS, after);
   await produceHalving(
     records.map((line) => logRecordOf(JSON.parse(line) as MeterRecord)),
-    async (part) => void (await producer.produce([...part])),
+    async (part) => void (await within(producer.produce([...part]), CALL_LIMIT_MS, after)),
     async ({ key = "" }, reason) => log.warn("usage_record_refused", { id: key, reason }),
   );
   rows.setNote("published", last.n);

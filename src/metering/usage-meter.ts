@@ -188,7 +188,7 @@ export class UsageMeter extends DurableObject<Env> {
   }
 
   async #publishAll(): Promise<void> {
-    while (this.#publishes && (await publishUsage(this.env, this.#rows)));
+    while (this.#publishes && (await publishUsage(this.env, this.#rows, this.#timers.after)));
   }
 
   async #leave(): Promise<void> {

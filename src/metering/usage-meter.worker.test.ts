@@ -231,6 +231,25 @@ it("looks again in seconds where its alarm came while records were being publish
   vi.restoreAllMocks();
 });
 
+it("publishes again what a log never answered for", async () => {
+  const account = "meter-hanging-log";
+  await meterOf(account).take(account, batch("shard-1", 1, [attempt(account, 1)]));
+  await runInDurableObject(meterOf(account), async (instance, state) => {
+    let reads = 0;
+    const first = () => ((reads += 1), new Promise<never>(() => {}));
+    const DB = { prepare: () => ({ first }) } as unknown as Env["DB"];
+    const settings = { ...edge, DB, PUBLISH_TOPICS: "usage" };
+    const meter = new (instance.constructor as typeof UsageMeter)(state, settings);
+    vi.useFakeTimers();
+    // What the isolate knows of the log is old.
+    vi.setSystemTime(Date.now() + SOON_MS);
+    const alarms = meter.alarm().then(() => meter.alarm());
+    await vi.advanceTimersByTimeAsync(100_000).finally(() => vi.useRealTimers());
+    await alarms;
+    expect(reads).toBe(2);
+  });
+});
+
 it("tells what to expect of a run: the devices and the units of the account's own", async () => {
   const account = "meter-expected";
   const wide = { runMs: 100, gpuUs: 200_000, billed: true, units: { tokens: 10 } };
