@@ -116,7 +116,13 @@ export class Instance {
     });
     this.#autoCommit = headers.autoCommit;
     if (headers.autoCommit) {
-      const commit = () => void this.#member.commit().catch(() => {});
+      let isCommitting = false;
+      const commit = () => {
+        if (isCommitting) return;
+        isCommitting = true;
+        const isOver = () => void (isCommitting = false);
+        this.#member.commit().then(isOver, isOver);
+      };
       this.#committer = setInterval(commit, Math.max(headers.autoCommitIntervalMs, LEAST_COMMIT_INTERVAL_MS)).unref();
     }
   }

@@ -9,6 +9,7 @@
 import { Consumer, ListOffsetTimestamps } from "@platformatic/kafka";
 import type { BaseOptions, ClusterMetadata } from "@platformatic/kafka";
 import { EdgeplaneError } from "../../../src/contract/errors.ts";
+import { Commits } from "./commits.ts";
 import { translateError } from "./errors.ts";
 import { createMembership } from "./membership.ts";
 import type { GroupProtocol, Membership } from "./membership.ts";
@@ -49,6 +50,7 @@ export class GroupMember {
   readonly #consumer: Consumer;
   readonly #membership: Membership;
   readonly #places: Places;
+  readonly #commits: Commits;
   readonly #fetching = new Set<number>();
   readonly #wakers = new Set<() => void>();
   #topics: string[];
@@ -76,11 +78,16 @@ export class GroupMember {
       ...this.#membership.options,
     });
     this.#consumer.groupId = options.groupId;
+    this.#commits = new Commits(this.#consumer, this.#places);
     this.#consumer.on("error", (error: Error) => this.#fail(error));
     this.#membership.watch(this.#consumer, {
       assigned: () => void this.#refresh(),
       changing: () => {
         if (this.#state === "ready") this.#state = "rebalancing";
+      },
+      expelled: () => {
+        this.#places.clear();
+        this.#commits.dropMoved();
       },
       lost: (error) => this.#fail(error),
     });
@@ -154,23 +161,12 @@ export class GroupMember {
     this.#places.putBack(records);
   }
 
-  /** Commits these offsets as they are; without any, all that was handed out. */
+  /**
+   * Commits these offsets as they are; without any, all that was handed out. Throws `unknown_member` where a partition
+   * was given to others before its offset was stored.
+   */
   async commit(offsets?: readonly TopicPartitionOffset[]): Promise<void> {
-    const sent = offsets ?? this.#places.uncommitted;
-    if (sent.length === 0) return;
-    try {
-      await this.#consumer.commit({
-        offsets: sent.map(({ topic, partition, offset }) => ({
-          topic,
-          partition,
-          offset: BigInt(offset),
-          leaderEpoch: -1,
-        })),
-      });
-    } catch (error) {
-      throw translateError(error, `group "${this.#options.groupId}"`);
-    }
-    this.#places.settle(sent);
+    await this.#commits.send(offsets);
   }
 
   /** Leaves the group; its partitions go to others. */
@@ -210,6 +206,7 @@ export class GroupMember {
       assigned.flatMap(({ topic, partitions }) => partitions.map((partition) => keyOf({ topic, partition }))),
     );
     this.#places.keepOnly(keys);
+    this.#commits.dropMoved();
     const missing = assigned
       .map(({ topic, partitions }) => ({
         topic,

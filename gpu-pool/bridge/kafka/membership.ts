@@ -16,6 +16,8 @@ type Told = {
   assigned(): void;
   /** It is being changed; what was given is not to be relied on until `assigned`. */
   changing(): void;
+  /** The broker let it go: others may have had its partitions since, though it gets them again under its old id. */
+  expelled(): void;
   /** It is no member any more. */
   lost(error: Error): void;
 };
@@ -70,8 +72,11 @@ function brokerAssigned(staticId: string | undefined): Membership {
       });
       consumer.on("consumer:heartbeat:error", (detail) => {
         const { error } = detail;
-        const gone = ["UNKNOWN_MEMBER_ID", "UNSUPPORTED_VERSION", "GROUP_AUTHORIZATION_FAILED"];
-        if (error !== undefined && gone.some((id) => findErrorBy(error, "apiId", id) !== null)) told.lost(error);
+        const is = (...ids: string[]): boolean =>
+          error !== undefined && ids.some((id) => findErrorBy(error, "apiId", id) !== null);
+        if (is("UNKNOWN_MEMBER_ID", "FENCED_MEMBER_EPOCH")) told.expelled();
+        if (error !== undefined && is("UNKNOWN_MEMBER_ID", "UNSUPPORTED_VERSION", "GROUP_AUTHORIZATION_FAILED"))
+          told.lost(error);
       });
     },
     async join(consumer, topics) {

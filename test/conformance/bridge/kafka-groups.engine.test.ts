@@ -1,5 +1,6 @@
 /** The Kafka door over a real Kafka: consumer instances, their partitions and their commits. */
 import { randomUUID } from "node:crypto";
+import { Admin } from "@platformatic/kafka";
 import { describe, expect, it, vi } from "vitest";
 import { GroupMember } from "../../../gpu-pool/bridge/kafka/member.ts";
 import { ROOM_HEADER } from "../../../src/contract/claim.ts";
@@ -14,7 +15,7 @@ async function nextWait(): Promise<void> {
 }
 
 describe.runIf(hasJava)("Kafka door: groups", () => {
-  const { name, url, client, call, refusal } = useKafkaDoor();
+  const { name, url, client, call, refusal, engine } = useKafkaDoor();
 
   it("hands out each record once, keeps its place across requests, and obeys the room", async () => {
     const topic = name("r.");
@@ -252,6 +253,38 @@ describe.runIf(hasJava)("Kafka door: groups", () => {
     await gone;
     await client().producer().produce(topic, "kept");
     expect(await (await fetch(path, init)).json()).toMatchObject([{ value: "kept" }]);
+  });
+
+  it("takes nothing back of what others committed since a member was let go", async () => {
+    const topic = name("late.");
+    const group = name("g");
+    const value = Array.from({ length: 10 }, (_, index) => ({ topic, value: `v${index}`, partition: 0 }));
+    await client().producer().produceMany(value);
+    const brokers = { bootstrapBrokers: engine().brokers, clientId: "late", retries: 5, retryDelay: 100 };
+    const member = (heartbeatIntervalMs: number) =>
+      new GroupMember({
+        client: brokers,
+        ...{ groupId: group, topics: [topic], offsetReset: "earliest", maxFetchBytes: 1_048_576 },
+        ...{ sessionTimeoutMs: 60_000, heartbeatIntervalMs },
+      });
+    const take = async (from: GroupMember, room: number): Promise<void> => {
+      let count = 0;
+      await until(async () => (count += (await from.take({ room, maxBytes: 1e6, waitMs: 500 })).length) >= room);
+    };
+    const admin = new Admin(brokers);
+    // The first doesn't notice by itself, as one whose machine slept.
+    const [late, other] = [member(30_000), member(200)];
+    try {
+      await take(late, 5);
+      await admin.removeMembersFromConsumerGroup({ groupId: group });
+      await take(other, 10);
+      await other.commit();
+      await late.commit();
+      const at = { consumerGroupId: group, instanceId: "i", topicPartitions: [{ topic, partition: 0 }] };
+      expect(await client().consumer().committed(at)).toMatchObject([{ offset: 10 }]);
+    } finally {
+      await Promise.all([late.close(), other.close(), admin.close()]);
+    }
   });
 
   it("holds no more instances than it may", async () => {
