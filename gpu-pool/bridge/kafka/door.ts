@@ -17,6 +17,7 @@ import {
 import type { Reply, Request } from "../http.ts";
 import type { Metrics } from "../metrics.ts";
 import { SecretBook } from "../secrets.ts";
+import { isAlone } from "../shares.ts";
 import type { KafkaSettings, KafkaUser } from "../settings.ts";
 import { Cluster } from "./cluster.ts";
 import { Instances } from "./instances.ts";
@@ -46,7 +47,7 @@ export class KafkaDoor {
     this.cluster = new Cluster(settings);
     this.#users = new SecretBook(settings.users.map((user) => [`${user.username}:${user.password}`, user]));
     this.#instances = new Instances(settings);
-    this.#reader = new Reader(this.cluster);
+    this.#reader = new Reader(this.cluster, isAlone(settings));
     this.#producer = new CoalescingProducer(this.cluster, settings.limits, {
       onSend: (records) => {
         metrics.produced.inc(records);
@@ -171,6 +172,7 @@ export class KafkaDoor {
         maxRecords,
         maxBytes,
         signal: request.signal,
+        user: user.username,
       }),
     };
   }

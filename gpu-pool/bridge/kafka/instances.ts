@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import { EdgeplaneError } from "../../../src/contract/errors.ts";
 import type { ConsumeHeaders } from "../../../src/contract/kafka-requests.ts";
 import type { KafkaSettings } from "../settings.ts";
+import { isAlone, mayHaveMore } from "../shares.ts";
 import { clientOptions } from "./cluster.ts";
 import { GroupMember } from "./member.ts";
 import type { TakeLimits } from "./member.ts";
@@ -39,17 +40,21 @@ export class Instances {
     return [...this.#instances.values()];
   }
 
-  /** The instance, made when there is none. Throws `rate_limited` when there are too many. */
+  /** The instance, made when there is none. Throws `rate_limited` when there are too many, or too many of this user. */
   open(name: InstanceName, topics: readonly string[], headers: ConsumeHeaders): Instance {
     const key = keyOf(name);
     const found = this.#instances.get(key);
     if (found !== undefined) return found;
     const { maxInstances } = this.#settings.limits;
-    if (this.#instances.size >= maxInstances) {
+    const { size } = this.#instances;
+    const own = this.all.filter((one) => one.name.username === name.username).length;
+    if (!mayHaveMore(own, size, maxInstances, isAlone(this.#settings))) {
       const remedy = "remove those that are not needed with /delete-consumer, or raise kafka.limits.maxInstances";
       throw new EdgeplaneError(
         "rate_limited",
-        `The bridge holds ${maxInstances} consumer instances already: ${remedy}.`,
+        size < maxInstances
+          ? `The user "${name.username}" has ${own} of ${maxInstances} consumer instances, and leaves the rest to others: ${remedy}.`
+          : `The bridge holds ${maxInstances} consumer instances already: ${remedy}.`,
         { retryAfterMs: 1000 },
       );
     }

@@ -1,4 +1,4 @@
-/** Fetching from several leaders; the library's consumer is the test's. */
+/** Fetching from several leaders, by several users; the library's consumer is the test's. */
 import { beforeEach, expect, test, vi } from "vitest";
 import type { Cluster } from "./cluster.ts";
 import { Reader } from "./reader.ts";
@@ -6,8 +6,9 @@ import { Reader } from "./reader.ts";
 type Fetch = { node: number; maxWaitTime: number; topics: { topicId: string; partitions: { partition: number }[] }[] };
 const kafka = vi.hoisted(() => ({
   fetches: [] as Fetch[],
-  /** Leaders that have a record. */
+  /** Leaders that have a record, and how many of it. */
   full: new Set<number>(),
+  records: 1,
 }));
 vi.mock("@platformatic/kafka", () => ({
   Admin: vi.fn(),
@@ -19,7 +20,7 @@ vi.mock("@platformatic/kafka", () => ({
     async fetch(fetch: Fetch) {
       kafka.fetches.push(fetch);
       if (!kafka.full.has(fetch.node)) await new Promise((resolve) => setTimeout(resolve, fetch.maxWaitTime));
-      const records = kafka.full.has(fetch.node) ? [batch] : [];
+      const records = kafka.full.has(fetch.node) ? Array.from({ length: kafka.records }, () => batch) : [];
       const state = { errorCode: 0, logStartOffset: 0n, highWatermark: 1n };
       return {
         errorCode: 0,
@@ -48,7 +49,11 @@ beforeEach(() => {
   vi.useFakeTimers();
   kafka.fetches = [];
   kafka.full = new Set();
-  return () => void vi.useRealTimers();
+  kafka.records = 1;
+  return () => {
+    vi.useRealTimers();
+    vi.restoreAllMocks();
+  };
 });
 
 test("a record of one leader is answered, though the others have none", async () => {
@@ -79,4 +84,35 @@ test("it waits as long as it was asked to, and no request longer than the client
   expect(found).toEqual([]);
   // `requestTimeout` of every client is 15 s.
   expect(Math.max(...kafka.fetches.map(({ maxWaitTime }) => maxWaitTime))).toBeLessThan(15_000);
+});
+
+test("a partition that always has a whole reply leaves replies to the others, wherever it stands", async () => {
+  const reader = new Reader(cluster);
+  kafka.full = new Set([1, 2, 3]);
+  kafka.records = 10;
+  const firsts = new Set<number | undefined>();
+  for (const random of [0, 0.4, 0.8]) {
+    vi.spyOn(Math, "random").mockReturnValue(random);
+    const records = await reader.fetch(from, { ...limits, maxRecords: 10 });
+    expect(new Set(records.map(({ partition }) => partition)).size).toBe(1);
+    firsts.add(records[0]?.partition);
+  }
+  expect(firsts).toEqual(new Set([0, 1, 2]));
+});
+
+test("a user who fetches all the time leaves readers to another", async () => {
+  const reader = new Reader(cluster, false);
+  const one = from.slice(0, 1);
+  const flood = Array.from({ length: 40 }, async () => reader.fetch(one, { ...limits, waitMs: 1000, user: "greedy" }));
+  const settled = Promise.allSettled(flood);
+  await vi.advanceTimersByTimeAsync(0);
+  const other = reader.fetch(one, { ...limits, waitMs: 1000, user: "small" });
+  await vi.advanceTimersByTimeAsync(2000);
+  expect(await other).toEqual([]);
+  const states = (await settled).map(({ status }) => status);
+  expect(new Set(states)).toEqual(new Set(["fulfilled", "rejected"]));
+  // They are given back.
+  const again = reader.fetch(one, { ...limits, waitMs: 0, user: "greedy" });
+  await vi.advanceTimersByTimeAsync(2000);
+  expect(await again).toEqual([]);
 });

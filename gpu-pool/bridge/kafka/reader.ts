@@ -1,9 +1,11 @@
 /** What needs no consumer group: fetching by offset, listing offsets, reading a group's commits, and lag. */
 import { Consumer, findErrorBy } from "@platformatic/kafka";
 import { EdgeplaneError } from "../../../src/contract/errors.ts";
+import { mayHaveMore } from "../shares.ts";
 import { clientOptions } from "./cluster.ts";
 import type { Cluster } from "./cluster.ts";
 import { translateError } from "./errors.ts";
+import { keyOf } from "./places.ts";
 import type { TopicPartition, TopicPartitionOffset } from "./places.ts";
 import { readFetch, recordBytes } from "./records.ts";
 import type { FetchRequestTopic, RestRecord } from "./records.ts";
@@ -16,32 +18,49 @@ const SHARED_WAIT_MS = 500;
 const EARLIEST = -2n;
 const LATEST = -1n;
 
-export type FetchLimits = { waitMs: number; maxRecords: number; maxBytes: number; signal?: AbortSignal };
+/** `user`: who fetches. */
+export type FetchLimits = {
+  waitMs: number;
+  maxRecords: number;
+  maxBytes: number;
+  signal?: AbortSignal;
+  user?: string;
+};
 
 export class Reader {
   readonly #cluster: Cluster;
   readonly #idle: Consumer[] = [];
+  readonly #isAlone: boolean;
+  /** Readers in use, by user. */
+  readonly #used = new Map<string, number>();
   #made = 0;
 
-  constructor(cluster: Cluster) {
+  /** `isAlone`: there is one user. */
+  constructor(cluster: Cluster, isAlone = true) {
     this.#cluster = cluster;
+    this.#isAlone = isAlone;
   }
 
   /**
-   * Reads from the offsets given, waiting up to `waitMs` for a first record. Throws `offset_out_of_range`,
-   * `topic_not_found`.
+   * Reads from the offsets given, waiting up to `waitMs` for a first record; answers in the order of the partitions. Any
+   * of them may be read first: one that always fills a reply leaves other replies to the others. Throws
+   * `offset_out_of_range`, `topic_not_found`, `rate_limited`.
    */
-  async fetch(partitions: readonly TopicPartitionOffset[], limits: FetchLimits): Promise<RestRecord[]> {
-    await this.#cluster.checkPartitions(partitions);
+  async fetch(given: readonly TopicPartitionOffset[], limits: FetchLimits): Promise<RestRecord[]> {
+    await this.#cluster.checkPartitions(given);
+    const places = new Map(given.map((entry, place) => [keyOf(entry), place] as const).toReversed());
+    const named = given.filter((entry, place) => places.get(keyOf(entry)) === place);
+    const first = Math.floor(Math.random() * named.length);
+    const partitions = [...named.slice(first), ...named.slice(0, first)];
+    const { user = "" } = limits;
     const byLeader = new Map<number, Map<string, FetchRequestTopic>>();
     const names = new Map<string, string>();
     const asked = new Map<string, bigint>();
     for (const { topic, partition, offset } of partitions) {
-      if (asked.has(`${topic}\n${partition}`)) continue;
       const info = await this.#cluster.topic(topic);
       const leader = info.leaders[partition] ?? -1;
       names.set(info.id, topic);
-      asked.set(`${topic}\n${partition}`, BigInt(offset));
+      asked.set(keyOf({ topic, partition }), BigInt(offset));
       const topics = byLeader.get(leader) ?? new Map<string, FetchRequestTopic>();
       byLeader.set(leader, topics);
       const entry = topics.get(topic) ?? { topicId: info.id, partitions: [] };
@@ -56,7 +75,7 @@ export class Reader {
     for (let waitMs = isShared ? 0 : WAIT_MS; ; waitMs = isShared ? SHARED_WAIT_MS : WAIT_MS) {
       const leftMs = Math.min(waitMs, until - performance.now());
       const answers = [...byLeader].map(async ([node, topics]) =>
-        this.#fetchFrom(node, [...topics.values()], names, asked, { waitMs: leftMs, maxBytes: limits.maxBytes }),
+        this.#fetchFrom(node, [...topics.values()], names, asked, { waitMs: leftMs, maxBytes: limits.maxBytes, user }),
       );
       for (const answer of await Promise.all(answers)) records.push(...answer);
       if (records.length > 0 || performance.now() >= until || limits.signal?.aborted === true) break;
@@ -68,7 +87,8 @@ export class Reader {
       if (taken.length >= limits.maxRecords || (taken.length > 0 && bytes > limits.maxBytes)) break;
       taken.push(record);
     }
-    return taken;
+    const placeOf = (record: RestRecord): number => places.get(keyOf(record)) ?? 0;
+    return taken.toSorted((a, b) => placeOf(a) - placeOf(b));
   }
 
   /**
@@ -143,9 +163,9 @@ export class Reader {
     topics: FetchRequestTopic[],
     names: ReadonlyMap<string, string>,
     asked: ReadonlyMap<string, bigint>,
-    { waitMs, maxBytes }: Pick<FetchLimits, "waitMs" | "maxBytes">,
+    { waitMs, maxBytes, user }: { waitMs: number; maxBytes: number; user: string },
   ): Promise<RestRecord[]> {
-    const reader = this.#borrow();
+    const reader = this.#borrow(user);
     const topicNames = topics.map((topic) => names.get(topic.topicId) ?? "");
     reader.topics.trackAll(...topicNames);
     try {
@@ -156,7 +176,7 @@ export class Reader {
         minBytes: 1,
         maxBytes,
       });
-      return readFetch(response, names, (topic, partition) => asked.get(`${topic}\n${partition}`)).flatMap(
+      return readFetch(response, names, (topic, partition) => asked.get(keyOf({ topic, partition }))).flatMap(
         ({ records }) => records,
       );
     } catch (error) {
@@ -171,19 +191,27 @@ export class Reader {
     } finally {
       reader.topics.untrackAll(...topicNames);
       this.#idle.push(reader);
+      this.#used.set(user, (this.#used.get(user) ?? 1) - 1);
     }
   }
 
-  #borrow(): Consumer {
-    const idle = this.#idle.pop();
-    if (idle !== undefined) return idle;
-    if (this.#made >= MAX_READERS) {
-      throw new EdgeplaneError("rate_limited", `${MAX_READERS} fetches are running already.`, { retryAfterMs: 1000 });
+  #borrow(user: string): Consumer {
+    const own = this.#used.get(user) ?? 0;
+    const all = this.#made - this.#idle.length;
+    if (!mayHaveMore(own, all, MAX_READERS, this.#isAlone)) {
+      const text = all < MAX_READERS ? `${own} fetches of this user` : `${MAX_READERS} fetches`;
+      throw new EdgeplaneError("rate_limited", `${text} are running already.`, { retryAfterMs: 1000 });
     }
-    this.#made++;
+    const reader = this.#idle.pop() ?? this.#make();
+    this.#used.set(user, own + 1);
+    return reader;
+  }
+
+  #make(): Consumer {
     const options = clientOptions(this.#cluster.settings);
     const reader = new Consumer({ ...options, groupId: `${options.clientId}-reader`, autocommit: false });
     reader.on("error", () => {});
+    this.#made++;
     return reader;
   }
 }

@@ -68,7 +68,7 @@ export class RedisDoor {
         `NOPERM this token may only use channels that begin with '${token.keyPrefix}'`,
       );
     }
-    await this.#streams.open(kind, channel, response);
+    await this.#streams.open(kind, channel, response, token);
     return kind;
   }
 

@@ -95,3 +95,17 @@ test("a stream that has been ended gets nothing more", async () => {
   expect(reply.written).not.toContain("late");
   streams.close();
 });
+
+test("a token that subscribes to all there is leaves some to another", async () => {
+  const tokens = ["greedy", "small"].map((name) => ({ token: name.padEnd(16, "-") }));
+  const shared = RedisSettingsSchema.parse({ url: "redis://127.0.0.1:1", tokens, maxSubscriptions: 4 });
+  const [greedy = null, small = null] = shared.tokens;
+  const streams = new Streams(shared);
+  const open = async (token: typeof greedy) => streams.open("subscribe", "c", replyOf(), token);
+  await open(greedy);
+  await open(greedy);
+  await expect(open(greedy)).rejects.toMatchObject({ code: "rate_limited" });
+  await open(small);
+  expect(streams.size).toBe(3);
+  streams.close();
+});

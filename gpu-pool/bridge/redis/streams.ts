@@ -5,7 +5,8 @@
 import type { ServerResponse } from "node:http";
 import { Redis } from "ioredis";
 import { EdgeplaneError } from "../../../src/contract/errors.ts";
-import type { RedisSettings } from "../settings.ts";
+import type { RedisSettings, RedisToken } from "../settings.ts";
+import { mayHaveMore } from "../shares.ts";
 import { redisOptions } from "./connection.ts";
 
 const KEEPALIVE_MS = 15_000;
@@ -19,6 +20,8 @@ export class Streams {
   readonly #settings: RedisSettings;
   readonly #subscriptions = new Map<string, Subscription>();
   readonly #keepAlive: NodeJS.Timeout;
+  /** By whose token the responses are held. */
+  readonly #holders = new Map<ServerResponse, RedisToken | null>();
   #redis: Redis | null = null;
 
   constructor(settings: RedisSettings) {
@@ -30,14 +33,21 @@ export class Streams {
     return [...this.#subscriptions.values()].reduce((sum, { listeners }) => sum + listeners.size, 0);
   }
 
-  /** Subscribes and keeps the response open. Throws `rate_limited`, or `unavailable` when Redis can't be reached. */
-  async open(kind: Kind, channel: string, response: ServerResponse): Promise<void> {
-    if (this.size >= this.#settings.maxSubscriptions) {
+  /**
+   * Subscribes for the holder of `token` and keeps the response open. Throws `rate_limited` where there are too many, or
+   * too many of this one; `unavailable` when Redis can't be reached.
+   */
+  async open(kind: Kind, channel: string, response: ServerResponse, token: RedisToken | null = null): Promise<void> {
+    const { maxSubscriptions, tokens } = this.#settings;
+    const own = [...this.#holders.values()].filter((holder) => holder === token).length;
+    if (!mayHaveMore(own, this.size, maxSubscriptions, tokens.length < 2)) {
+      const whose = this.size < maxSubscriptions ? `This token has ${own} of` : "The bridge holds";
       throw new EdgeplaneError(
         "rate_limited",
-        `The bridge holds ${this.#settings.maxSubscriptions} subscriptions already (redis.maxSubscriptions).`,
+        `${whose} ${maxSubscriptions} subscriptions already (redis.maxSubscriptions).`,
       );
     }
+    this.#holders.set(response, token);
     const key = `${kind} ${channel}`;
     const subscription = this.#subscriptions.get(key) ?? this.#subscribe(key, kind, channel);
     subscription.listeners.add(response);
@@ -102,6 +112,7 @@ export class Streams {
 
   #leave(key: string, subscription: Subscription, response: ServerResponse): void {
     const { listeners } = subscription;
+    this.#holders.delete(response);
     if (!listeners.delete(response) || listeners.size > 0) return;
     this.#subscriptions.delete(key);
     const [kind, channel] = [key.slice(0, key.indexOf(" ")), key.slice(key.indexOf(" ") + 1)];

@@ -34,7 +34,7 @@ export function useKafkaDoor() {
     bridge = await bridgeFor({
       kafka: {
         ...{ brokers: kafka.brokers, users: [all, pool], topics: { create: true, partitions: 4, replicas: 1 } },
-        limits: { instanceIdleMs: 2000, maxInstances: 12, maxBodyBytes: 2_000_000, maxConsumeRecords: 100 },
+        limits: { instanceIdleMs: 2000, maxInstances: 24, maxBodyBytes: 2_000_000, maxConsumeRecords: 100 },
         ...{ heartbeatIntervalMs: 200, sessionTimeoutMs: 6000 },
       },
     });
