@@ -12,6 +12,7 @@ import type { CurrentLog } from "../log/current-log.ts";
 import type { LogRecord } from "../log/types.ts";
 import { callObject, retryDelayMs } from "../object-calls.ts";
 import { remoteShard } from "../shard/remote.ts";
+import { within } from "../shard/within.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
 import type { LaneCore } from "./core.ts";
 import { jobOf } from "./job-of.ts";
@@ -19,6 +20,8 @@ import type { LaneEntry } from "./types.ts";
 
 /** Records of one produce. */
 const BATCH_RECORDS = 500;
+/** A shard that doesn't answer by then is told again: nothing more would ever be released. */
+const CALL_LIMIT_MS = 10_000;
 
 export type ReleasesDeps = {
   env: Env;
@@ -68,7 +71,8 @@ export function createReleases({ env, core, lane, kv, after }: ReleasesDeps) {
           async (entry, reason) => {
             core.withdraw([entry]);
             const shard = shardName(shardOf(entry.id));
-            await callObject(() => remoteShard(env, shard).undeliverable(entry.id, reason));
+            const told = callObject(() => remoteShard(env, shard).undeliverable(entry.id, reason));
+            await within(told, CALL_LIMIT_MS);
           },
         );
         failures = 0;

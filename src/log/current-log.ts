@@ -3,12 +3,15 @@ import type { DesiredLog } from "../contract/channel.ts";
 import type { Env } from "../env.ts";
 import { readLogSetting } from "../registry/log-settings.ts";
 import type { LogSetting } from "../registry/log-settings.ts";
+import { within } from "../shard/within.ts";
 import { createProducer } from "./producer.ts";
 import type { LogProducer } from "./types.ts";
 
 /** How long pools read the log before a switch, besides the new one. */
 export const READ_BOTH_MS = 60_000;
 const MAX_AGE_MS = 10_000;
+/** A database that doesn't answer by then counts as away: nothing would ever be produced by who waits for it. */
+const READ_LIMIT_MS = 10_000;
 
 export type CurrentLog = { setting: LogSetting; producer: LogProducer };
 
@@ -49,7 +52,7 @@ export function desiredLog({ epoch, choice }: LogSetting): DesiredLog {
 
 async function read(env: Env): Promise<CurrentLog> {
   try {
-    return noteLogSetting(env, await readLogSetting(env));
+    return noteLogSetting(env, await within(readLogSetting(env), READ_LIMIT_MS));
   } catch (error) {
     // An older answer is better than none: whatever was switched meanwhile is handed on again.
     if (known === null) throw error;

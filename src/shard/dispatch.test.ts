@@ -184,3 +184,45 @@ it("gives back what is reserved later while a subject hangs", async () => {
     vi.useRealTimers();
   }
 });
+
+it("gives up calls that are never answered: what comes behind them leaves", async () => {
+  vi.useFakeTimers();
+  try {
+    const core = new ShardCore(memorySql(), { rules: defaultRules, now: Date.now, newToken: () => "token" });
+    const answered: string[] = [];
+    const hung = new Set<string>();
+    /** The first call of each kind hangs. */
+    const answer = async (kind: string): Promise<true> => {
+      if (!hung.has(kind)) {
+        hung.add(kind);
+        await new Promise<never>(() => {});
+      }
+      answered.push(kind);
+      return true;
+    };
+    const session = { grant: () => answer("grant"), stop: () => answer("stop") };
+    const report = async () => ({ hasEnded: await answer("canary"), everyMs: 1000 });
+    const env = {
+      POOL: { getByName: () => session },
+      INDEX: { getByName: () => ({ feed: () => answer("feed") }) },
+      CANARY: { getByName: () => ({ report }) },
+      LANE: { getByName: () => ({ exchange: async () => Promise.reject(new Error("away")) }) },
+    } as unknown as Env;
+    const dispatch = createDispatch(env, core, publish);
+    for (const id of ["a", "b"]) {
+      const canary = { id: "c", arm: "canary" as const };
+      core.submit({ ...submission(id), canary, startTimeoutMs: 1 }, { outcome: "reserved", session: "s" });
+      core.outgoing.stop("s", { id, token: "token" });
+      dispatch.kick();
+      await vi.advanceTimersByTimeAsync(100);
+    }
+    core.submit({ ...submission("c"), canary: { id: "c", arm: "canary" }, startTimeoutMs: 1 });
+    await vi.advanceTimersByTimeAsync(10);
+    core.wake();
+    dispatch.kick();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(new Set(answered)).toEqual(new Set(["grant", "stop", "feed", "canary"]));
+  } finally {
+    vi.useRealTimers();
+  }
+});

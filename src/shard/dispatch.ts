@@ -31,6 +31,8 @@ const BATCH_RESERVATIONS = 200;
 const RESERVATIONS_LIMIT_MS = 10_000;
 /** How long the next ones wait for it. */
 const RESERVATIONS_WAIT_MS = 1000;
+/** A call without an answer is waited for no longer: nothing more would ever leave for that receiver. */
+const CALL_LIMIT_MS = 30_000;
 /** How long the index's feed gathers entries: alone, and while the shard is busy. */
 const FEED_DELAY_MS = 100;
 const BUSY_FEED_DELAY_MS = 500;
@@ -71,6 +73,10 @@ export function createDispatch(
   const publisher = createPublisher(env, core, publish);
   const webhooks = createWebhookOutbox(env, store);
 
+  function inTime<T>(call: Promise<T>): Promise<T> {
+    return within(call, CALL_LIMIT_MS, timers.after);
+  }
+
   function lookAfter(claims: readonly ClaimRef[]): void {
     const now = Date.now();
     // A clock that was set back ends the batch, too.
@@ -89,7 +95,7 @@ export function createDispatch(
     lookAfter(claims);
     try {
       const stub: unknown = objectNamed(env.POOL, session);
-      const hasLeft = await (stub as RemoteSession).grant(batch);
+      const hasLeft = await inTime((stub as RemoteSession).grant(batch));
       if (!hasLeft) core.granting.undelivered(claims);
     } catch {
       return;
@@ -103,7 +109,7 @@ export function createDispatch(
     const entries = take(outgoing.feeds, account, BATCH_ENTRIES);
     lastFeed = entries.length;
     try {
-      await objectNamed(env.INDEX, account).feed(account, entries);
+      await inTime(objectNamed(env.INDEX, account).feed(account, entries));
       outgoing.acknowledgeFeed(entries);
     } catch (error) {
       putBack(outgoing.feeds, account, entries);
@@ -152,13 +158,13 @@ export function createDispatch(
     const part = outgoing.canaries.take(id);
     if (part === null) return;
     const stub: unknown = objectNamed(env.CANARY, id);
-    outgoing.canaries.settle(id, await (stub as RemoteCanary).report(id, { source, ...part }));
+    outgoing.canaries.settle(id, await inTime((stub as RemoteCanary).report(id, { source, ...part })));
   }
 
   async function stop(session: string): Promise<void> {
     const claims = take(outgoing.stops, session, BATCH_ENTRIES);
     try {
-      await objectNamed(env.POOL, session).stop(claims);
+      await inTime(objectNamed(env.POOL, session).stop(claims));
     } catch (error) {
       putBack(outgoing.stops, session, claims);
       throw error;

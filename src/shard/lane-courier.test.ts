@@ -144,3 +144,29 @@ it("tells its lane who waits no longer, though the clock is set back while the n
     vi.useRealTimers();
   }
 });
+
+it("tells a lane again that never answers, and keeps nobody waiting for a place in it", async () => {
+  vi.useFakeTimers();
+  try {
+    const core = new ShardCore(memorySql(), { rules: defaultRules, now: Date.now, newToken: () => "token" });
+    const taken: string[] = [];
+    let isHung = true;
+    const exchange = async (_lane: string, { entries }: LaneNews): Promise<OfferReply> => {
+      if (isHung) await new Promise<never>(() => {});
+      taken.push(...entries.map(({ id }) => id));
+      return { tickets: {}, failed: {}, full: {}, view: { models: [], served: {} } };
+    };
+    const courier = createLaneCourier({ LANE: { getByName: () => ({ exchange }) } } as unknown as Env, core);
+    core.submit(submission("p1"));
+    courier.kick();
+    const snapshot = core.snapshot("p1", null);
+    const shown = snapshot === null ? null : courier.refresh(snapshot, 0).then(() => "shown");
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(await Promise.race([shown, Promise.resolve("waits")])).toBe("shown");
+    isHung = false;
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(taken).toContain("p1");
+  } finally {
+    vi.useRealTimers();
+  }
+});

@@ -13,6 +13,7 @@ import { entryOf, putBack, take } from "./outgoing.ts";
 import { flowAccountOf } from "./row.ts";
 import { createShortWay } from "./short-way.ts";
 import type { Submission } from "./types.ts";
+import { within } from "./within.ts";
 
 /** Entries that one call to a lane carries. */
 const BATCH_ENTRIES = 500;
@@ -23,6 +24,10 @@ const PATIENT_NEWS_MS = 100;
 /** While many predictions come that have to wait, so do their entries: each call of the lane is synced to disk. */
 const CROWD = 4;
 const CROWD_GATHER_MS = 10;
+/** A lane that doesn't answer by then is told again: what waits for it would never leave. */
+const EXCHANGE_LIMIT_MS = 30_000;
+/** How long whoever reads a prediction waits for its place. */
+const PLACE_LIMIT_MS = 2000;
 
 export type LaneCourier = ReturnType<typeof createLaneCourier>;
 
@@ -91,7 +96,7 @@ export function createLaneCourier(env: Env, core: ShardCore) {
 
   async function exchange(lane: string, news: LaneNews): Promise<void> {
     try {
-      const reply = await laneOf(lane).exchange(lane, news);
+      const reply = await within(laneOf(lane).exchange(lane, news), EXCHANGE_LIMIT_MS, timers.after);
       shortWay.wentWell(lane);
       views.note(lane, reply, [...news.withdrawn, ...news.granted]);
       for (const model of views.open(reply.view)) shortWay.hasRoom(lane, model);
@@ -158,7 +163,7 @@ export function createLaneCourier(env: Env, core: ShardCore) {
         return row?.state === "waiting" ? [entryOf(row)] : [];
       });
       const question = { entries, withdrawn: [], granted: [], unused: [], asked };
-      await exchange(prediction.lane, question).catch(() => {});
+      await within(exchange(prediction.lane, question), PLACE_LIMIT_MS, timers.after).catch(() => {});
     },
   };
 }

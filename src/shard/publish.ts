@@ -6,17 +6,21 @@ import { deadLetterReason } from "../contract/published.ts";
 import type { Env } from "../env.ts";
 import { produceHalving } from "../log/halving.ts";
 import { currentLog } from "../log/current-log.ts";
+import { createObjectTimers } from "../object-timers.ts";
 import type { PublishSettings } from "../log/publish-settings.ts";
 import { recordDeadLetters } from "../registry/dead-letters.ts";
 import type { ShardCore } from "./core.ts";
 import { createCourier } from "./courier.ts";
 import { publishedRecords } from "./published-records.ts";
 import type { Row } from "./row.ts";
+import { within } from "./within.ts";
 
 /** How long ends are gathered: alone, and while more than one came in the last batch. Nobody waits for them. */
 const GATHER_MS = 200;
 const BUSY_GATHER_MS = 1000;
 const BATCH_ENDS = 200;
+/** What the database or the log doesn't answer by then is tried again: nothing more would ever be published. */
+const CALL_LIMIT_MS = 30_000;
 /** Between two pages of rows that are looked through for ends. */
 const SEARCH_PAUSE_MS = 5;
 
@@ -24,20 +28,25 @@ export type Publisher = { kick(): void };
 
 export function createPublisher(env: Env, core: ShardCore, settings: PublishSettings): Publisher {
   const { ended } = core;
+  const timers = createObjectTimers();
   let lastBatch = 0;
+
+  function inTime<T>(call: Promise<T>): Promise<T> {
+    return within(call, CALL_LIMIT_MS, timers.after);
+  }
 
   async function publish(): Promise<void> {
     const gatherMs = lastBatch < BATCH_ENDS ? (lastBatch > 1 ? BUSY_GATHER_MS : GATHER_MS) : 0;
     await sleep(ended.isSearching() ? SEARCH_PAUSE_MS : gatherMs);
     const batch = ended.first(BATCH_ENDS);
     const rows = batch.flatMap(({ id }) => core.store.get(id) ?? []);
-    if (settings.topics.has("jobs.dlq")) await recordDeadLetters(env, deadLetters(rows));
+    if (settings.topics.has("jobs.dlq")) await inTime(recordDeadLetters(env, deadLetters(rows)));
     const records = rows.flatMap((row) => publishedRecords(row, settings));
     if (records.length > 0) {
       const { producer } = await currentLog(env);
       await produceHalving(
         records,
-        async (part) => void (await producer.produce([...part])),
+        async (part) => void (await inTime(producer.produce([...part]))),
         async ({ topic, key }, reason) => warn(`the log refuses a record of ${topic}`, { id: key, reason }),
       );
     }
