@@ -168,3 +168,37 @@ it("sends a message that is older than what was sent before it, and comes to res
   await expect.poll(() => sent.map(({ webhookId }) => webhookId)).toEqual([first, second]);
   await expect.poll(() => dispatch.isPending()).toBe(false);
 });
+
+it("hands `start` on no later than the `completed` of the same millisecond, also where a page ends between them", async () => {
+  let nowMs = 10_000;
+  const core = new ShardCore(memorySql(), { rules: defaultRules, now: () => nowMs, newToken: () => "token" });
+  const submitOne = (...webhookEvents: ("start" | "completed")[]) => {
+    const id = newPredictionId(1);
+    core.submit({ ...submission(id), webhook: "https://example.com/hook", webhookEvents });
+    core.claim({ session: "session", jobs: [{ id, startNow: true }] }, ["default"]);
+    const claim = { id, token: "token" };
+    core.deliver([{ ...claim, seq: 0, type: "succeeded", output: "o" }], "session", ["default"]);
+  };
+  // An odd number before it.
+  submitOne("completed");
+  nowMs += 1;
+  for (let count = 0; count < 60; count += 1) submitOne("start", "completed");
+
+  const calls: WebhookMessage[][] = [];
+  const stubs = {
+    getByName: () => ({ feed: async () => {}, enqueue: async (some: WebhookMessage[]) => void calls.push(some) }),
+  };
+  const env = { EDGEPLANE_SECRET: SECRET, WEBHOOKS: stubs, INDEX: stubs } as unknown as Env;
+  createDispatch(env, core, { topics: new Set(), withOutput: false, problem: null }).kick();
+  await expect.poll(() => calls.flat()).toHaveLength(121);
+  const told = new Set<string>();
+  const late: string[] = [];
+  for (const messages of calls) {
+    // What comes in one call is in order there.
+    for (const { event, predictionId } of messages)
+      if (event === "start" && told.has(predictionId)) late.push(predictionId);
+    for (const { event, predictionId } of messages) if (event === "completed") told.add(predictionId);
+  }
+  expect(late).toEqual([]);
+  expect(new Set(calls.flat().map(({ webhookId }) => webhookId)).size).toBe(121);
+});

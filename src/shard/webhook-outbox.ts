@@ -32,6 +32,16 @@ const UNREAD_MS = 3_600_000;
 
 type Place = Pick<PendingWebhook, "createdAt" | "webhookId"> | null;
 
+/** What each prediction tells of one millisecond; it stands together in the order of `page`. */
+function groupsOf(page: readonly PendingWebhook[]): PendingWebhook[][] {
+  return [...Map.groupBy(page, ({ createdAt, snapshot }) => `${createdAt} ${snapshot.id}`).values()];
+}
+
+/** The way that a prediction goes: a receiver that knows of the end is told nothing that was before it. */
+function rankOf({ event }: PendingWebhook): number {
+  return event === "start" ? 0 : event === "completed" ? 2 : 1;
+}
+
 /** A place that is behind nothing of its millisecond, so that what came later within it is not overlooked. */
 function before(place: Place): Place {
   return place === null ? null : { createdAt: place.createdAt - 1, webhookId: "\uffff" };
@@ -90,28 +100,35 @@ export function createWebhookOutbox(env: Env, store: Store) {
     setTimeout(() => courier.kick(), Math.max(0, until - Date.now()) + 1);
   }
 
-  /** Sends the first of `page`, as many as may leave together; answers the last one. */
+  /**
+   * Sends the first of `page`, as many as may leave together; answers the last one. No group is parted: of one that the
+   * page may have cut nothing leaves yet.
+   */
   async function sendSome(page: readonly PendingWebhook[], away: Set<string>): Promise<PendingWebhook | null> {
     const sent: { pending: PendingWebhook; receiver: string }[] = [];
     const messages: WebhookMessage[] = [];
     let last: PendingWebhook | null = null;
     let chars = 0;
-    for (const pending of page) {
+    const groups = groupsOf(page);
+    if (page.length === BATCH_MESSAGES && groups.length > 1) groups.pop();
+    for (const group of groups) {
       if (chars > MAX_BLOB_BYTES) break;
-      last = pending;
-      const receiver = receiverOf(env, pending.url);
-      const { webhookId, url, event, createdAt } = pending;
-      const { id: predictionId, accountId } = pending.snapshot;
-      if (away.has(receiver) || away.has(predictionId)) continue;
-      const { snapshot } = wholeMessage(pending, pending.isOutline === true ? store.get(predictionId) : null);
-      const body = isTerminal(snapshot.status) ? await wholeBody(snapshot, createdAt) : await bodyOf(snapshot);
-      if (body instanceof Error) {
-        rest(predictionId, body, away);
-        continue;
+      last = group.at(-1) ?? last;
+      for (const pending of group.toSorted((a, b) => rankOf(a) - rankOf(b))) {
+        const receiver = receiverOf(env, pending.url);
+        const { webhookId, url, event, createdAt } = pending;
+        const { id: predictionId, accountId } = pending.snapshot;
+        if (away.has(receiver) || away.has(predictionId)) continue;
+        const { snapshot } = wholeMessage(pending, pending.isOutline === true ? store.get(predictionId) : null);
+        const body = isTerminal(snapshot.status) ? await wholeBody(snapshot, createdAt) : await bodyOf(snapshot);
+        if (body instanceof Error) {
+          rest(predictionId, body, away);
+          continue;
+        }
+        messages.push({ webhookId, url, event, createdAt, predictionId, accountId, body });
+        sent.push({ pending, receiver });
+        chars += body.length;
       }
-      messages.push({ webhookId, url, event, createdAt, predictionId, accountId, body });
-      sent.push({ pending, receiver });
-      chars += body.length;
     }
     const failed = await enqueueWebhooks(env, messages, timers.after);
     for (const { receiver, pending } of sent) {
