@@ -73,3 +73,41 @@ it("keeps claims to stop that come while it asks whether the pool's token holds"
   await expect.poll(() => types).toContain("welcome");
   await expect.poll(() => types).toEqual(["cancel", "welcome", "cancel"]);
 });
+
+it("welcomes no pool whose channel was closed while the scaler was told of it", async () => {
+  const session = "session-closed-early";
+  const insert =
+    "INSERT INTO pool_tokens (id, name, hash, hint, lanes, may_register_models, created_at) VALUES ('left', '', 'left', '', '[]', 0, 0)";
+  await edge.DB.prepare(insert).run();
+  const gate = Promise.withResolvers<void>();
+  const told = vi.spyOn(Scaler.prototype, "pool").mockImplementation(async ({ type }) => {
+    if (type !== "ended") await gate.promise;
+  });
+  const identity = { poolTokenId: "left", lanes: ["lane-e"], mayRegisterModels: false, machine: "m000000000002" };
+  const headers = { upgrade: "websocket", [SESSION_HEADER]: session, [IDENTITY_HEADER]: JSON.stringify(identity) };
+  const stub = edge.POOL.getByName(session);
+  /** Whether its messages were dealt with. */
+  const dealtWith: boolean[] = [];
+  await runInDurableObject(stub, (object) => {
+    const hear: unknown = Reflect.get(object, "webSocketMessage");
+    Object.assign(object, {
+      async webSocketMessage(socket: WebSocket, data: string): Promise<void> {
+        try {
+          if (typeof hear === "function") await Reflect.apply(hear, object, [socket, data]);
+          dealtWith.push(true);
+        } catch {
+          dealtWith.push(false);
+        }
+      },
+    });
+  });
+  const { webSocket: socket } = await stub.fetch("https://edge.test/", { headers });
+  socket?.accept();
+  const greeting = { session, pool: "host", version: "0", lanes: ["lane-e"], devices: [], models: [] };
+  socket?.send(JSON.stringify({ type: "hello", protocol: PROTOCOL, ...greeting } satisfies PoolMessage));
+  await expect.poll(() => told.mock.calls.length).toBeGreaterThan(0);
+  await stub.supersede("left");
+  gate.resolve();
+  await expect.poll(() => dealtWith).toEqual([true]);
+  told.mockRestore();
+});

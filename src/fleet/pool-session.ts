@@ -265,7 +265,6 @@ export abstract class PoolSession extends DurableObject<Env> {
     }
     const eventsOpen = this.env.DELIVERY !== "kv";
     const parked = kv === undefined ? {} : { kv: await this.#parking.check(kv) };
-    const desired = await this.#desiredLog();
     const welcome = {
       type: "welcome",
       protocol: commonProtocol(hello) ?? PROTOCOL,
@@ -275,8 +274,9 @@ export abstract class PoolSession extends DurableObject<Env> {
       registersModels,
       refusedModels,
       ...parked,
-      ...desired,
+      ...(await this.#desiredLog()),
     } satisfies EdgeMessage;
+    if (socket.readyState !== WebSocket.OPEN) return; // It was closed meanwhile.
     socket.send(JSON.stringify(welcome));
     this.#tellStops();
     for (const claims of this.#probes.lately()) this.#send({ type: "probe", claims });
