@@ -234,3 +234,17 @@ test("a grant that no model takes is acknowledged and ended on every lane", asyn
   await pass(100);
   expect(last()).toMatchObject({ seen: ["p"], ended: [{ id: "p", ms: 0 }], models: [] });
 });
+
+test("says no more of one that came back that it had ended: its lane would take it for ended again", async () => {
+  const { statements, grant, end, pass, last } = setUp();
+  statements.tellAll();
+  const [first = "", second = ""] = grant(2);
+  await pass(100);
+  for (const id of [first, second]) end(id, 5);
+  await pass(100);
+  statements.received([{ id: first, model: "a/b", version: "v", startNow: true, lane: "default" }]);
+  await pass(100);
+  // The channel was away, or the lane asks.
+  statements.tellAll();
+  expect(last()?.ended).toEqual([{ id: second, ms: 5 }]);
+});

@@ -187,7 +187,8 @@ export class RoomStatements {
       return (view?.grants ?? 0) > 0 || differs(real, view);
     };
     state.said = state.said.filter(({ atMs }) => nowMs - atMs < REPEAT_MS).slice(-MAX_REPEATED);
-    const repeated = full ? state.said.map(({ ended }) => ended) : [];
+    // One that came back has not ended.
+    const repeated = full ? state.said.map(({ ended }) => ended).filter(({ id }) => !state.held.has(id)) : [];
     return {
       lane,
       models: full ? [...models] : models.filter(isNews),
