@@ -26,7 +26,10 @@ vi.mock("@platformatic/kafka", () => ({
         errorCode: 0,
         responses: fetch.topics.map(({ topicId, partitions }) => ({
           topicId,
-          partitions: partitions.map(({ partition }) => ({ partitionIndex: partition, records, ...state })),
+          // In a session a broker keeps to an order of its own.
+          partitions: partitions
+            .toSorted((a, b) => a.partition - b.partition)
+            .map(({ partition }) => ({ partitionIndex: partition, records, ...state })),
         })),
       };
     }
@@ -37,11 +40,13 @@ const batch = {
   ...{ firstOffset: 0n, lastOffsetDelta: 0, attributes: 0, firstTimestamp: 0n },
   records: [{ offsetDelta: 0, timestampDelta: 0n, key: null, value: Buffer.from("v"), headers: [] }],
 };
-const cluster = {
-  settings: { brokers: [], clientId: "test", tls: false },
-  topic: async (name: string) => ({ name, id: "1", leaders: [1, 2, 3] }),
-  checkPartitions: async () => {},
-} as unknown as Cluster;
+/** A cluster with a topic of three partitions, and who leads each. */
+const clusterOf = (...leaders: number[]) => {
+  const topic = async (name: string) => ({ name, id: "1", leaders });
+  const settings = { brokers: [], clientId: "test", tls: false };
+  return { settings, topic, checkPartitions: async () => {} } as unknown as Cluster;
+};
+const cluster = clusterOf(1, 2, 3);
 const from = [0, 1, 2].map((partition) => ({ topic: "t", partition, offset: 0 }));
 const limits = { waitMs: 60_000, maxRecords: 500, maxBytes: 1_048_576 };
 
@@ -86,8 +91,11 @@ test("it waits as long as it was asked to, and no request longer than the client
   expect(Math.max(...kafka.fetches.map(({ maxWaitTime }) => maxWaitTime))).toBeLessThan(15_000);
 });
 
-test("a partition that always has a whole reply leaves replies to the others, wherever it stands", async () => {
-  const reader = new Reader(cluster);
+test.each([
+  ["each of them leads one", [1, 2, 3]],
+  ["one leads all", [1, 1, 1]],
+])("a partition that always fills a reply leaves other replies to the others: %s", async (_, leaders) => {
+  const reader = new Reader(clusterOf(...leaders));
   kafka.full = new Set([1, 2, 3]);
   kafka.records = 10;
   const firsts = new Set<number | undefined>();
@@ -98,6 +106,9 @@ test("a partition that always has a whole reply leaves replies to the others, wh
     firsts.add(records[0]?.partition);
   }
   expect(firsts).toEqual(new Set([0, 1, 2]));
+  const some = await reader.fetch(from, { ...limits, maxRecords: 15 });
+  const order = some.map(({ partition }) => partition);
+  expect(order).toEqual(order.toSorted((a, b) => a - b));
 });
 
 test("a user who fetches all the time leaves readers to another", async () => {

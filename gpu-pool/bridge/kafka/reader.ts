@@ -80,15 +80,15 @@ export class Reader {
       for (const answer of await Promise.all(answers)) records.push(...answer);
       if (records.length > 0 || performance.now() >= until || limits.signal?.aborted === true) break;
     }
+    const turnOf = new Map(partitions.map((entry, turn) => [keyOf(entry), turn]));
     const taken: RestRecord[] = [];
     let bytes = 0;
-    for (const record of records) {
+    for (const record of inOrder(records, (one) => turnOf.get(keyOf(one)) ?? 0)) {
       bytes += recordBytes(record);
       if (taken.length >= limits.maxRecords || (taken.length > 0 && bytes > limits.maxBytes)) break;
       taken.push(record);
     }
-    const placeOf = (record: RestRecord): number => places.get(keyOf(record)) ?? 0;
-    return taken.toSorted((a, b) => placeOf(a) - placeOf(b));
+    return inOrder(taken, (one) => places.get(keyOf(one)) ?? 0);
   }
 
   /**
@@ -214,6 +214,11 @@ export class Reader {
     this.#made++;
     return reader;
   }
+}
+
+/** Those of one place keep their order. */
+function inOrder(records: readonly RestRecord[], placeOf: (record: RestRecord) => number): RestRecord[] {
+  return records.toSorted((a, b) => placeOf(a) - placeOf(b));
 }
 
 /** The partitions of each topic, each once: a request that names one twice is refused by the cluster. */
