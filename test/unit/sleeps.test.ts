@@ -14,6 +14,7 @@ const known: Record<string, [number, string]> = {
   "gpu-pool/runtime/use-watch.test.ts": [1, "a process that only holds memory"],
   "scripts/lib/run-parts.test.ts": [1, "looks for a file again"],
   "scripts/lib/stack-lock.test.ts": [1, "looks for a file again"],
+  "src/lane/releases.test.ts": [1, "the timers that it hands to the code, on a fake clock"],
   "src/routes/replicate/pushed-plugins.worker.test.ts": [1, "a plugin that waits too long"],
   "src/sandbox/distinct-limit.test.ts": [1, "lets promises settle, 0 ms"],
   "src/sandbox/local-runner.test.ts": [1, "a hook that hangs, on a fake clock"],

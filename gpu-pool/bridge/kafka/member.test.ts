@@ -45,7 +45,7 @@ vi.mock("@platformatic/kafka", async () => {
       async fetch({ topics }: Fetch) {
         for (const { partition, fetchOffset } of topics.flatMap(({ partitions }) => partitions))
           kafka.read.set(partition, fetchOffset);
-        await new Promise((resolve) => setTimeout(resolve, 5));
+        await new Promise((resolve) => setImmediate(resolve));
         return { errorCode: 0, responses: [] };
       }
       async listCommittedOffsets() {
