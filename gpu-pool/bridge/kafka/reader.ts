@@ -42,8 +42,8 @@ export class Reader {
   }
 
   /**
-   * Reads from the offsets given, waiting up to `waitMs` for a first record; answers in the order of the partitions. Any
-   * of them may be read first: one that always fills a reply leaves other replies to the others. Throws
+   * Reads from the offsets given, waiting up to `waitMs` for a first record; answers in the order of the partitions.
+   * Any of them may be read first: one that always fills a reply leaves other replies to the others. Throws
    * `offset_out_of_range`, `topic_not_found`, `rate_limited`.
    */
   async fetch(given: readonly TopicPartitionOffset[], limits: FetchLimits): Promise<RestRecord[]> {

@@ -34,8 +34,8 @@ export class Streams {
   }
 
   /**
-   * Subscribes for the holder of `token` and keeps the response open. Throws `rate_limited` where there are too many, or
-   * too many of this one; `unavailable` when Redis can't be reached.
+   * Subscribes for the holder of `token` and keeps the response open. Throws `rate_limited` where there are too many,
+   * or too many of this one; `unavailable` when Redis can't be reached.
    */
   async open(kind: Kind, channel: string, response: ServerResponse, token: RedisToken | null = null): Promise<void> {
     const { maxSubscriptions, tokens } = this.#settings;
