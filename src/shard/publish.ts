@@ -10,6 +10,7 @@ import { createObjectTimers } from "../object-timers.ts";
 import type { PublishSettings } from "../log/publish-settings.ts";
 import { recordDeadLetters } from "../registry/dead-letters.ts";
 import type { ShardCore } from "./core.ts";
+import { log, reasonOf } from "../telemetry/log.ts";
 import { createCourier } from "./courier.ts";
 import { publishedRecords } from "./published-records.ts";
 import type { Row } from "./row.ts";
@@ -30,6 +31,7 @@ export function createPublisher(env: Env, core: ShardCore, settings: PublishSett
   const { ended } = core;
   const timers = createObjectTimers();
   let lastBatch = 0;
+  let isFailing = false;
 
   function inTime<T>(call: Promise<T>): Promise<T> {
     return within(call, CALL_LIMIT_MS, timers.after);
@@ -54,7 +56,19 @@ export function createPublisher(env: Env, core: ShardCore, settings: PublishSett
     ended.settle(batch);
   }
 
-  return createCourier(() => (ended.isPending() ? ["log"] : []), publish);
+  /** One topic that the log doesn't let in holds up all: the operator is told why. */
+  async function tellingWhy(): Promise<void> {
+    try {
+      await publish();
+      isFailing = false;
+    } catch (error) {
+      if (!isFailing) log.warn("ends_not_published", { reason: reasonOf(error) });
+      isFailing = true;
+      throw error;
+    }
+  }
+
+  return createCourier(() => (ended.isPending() ? ["log"] : []), tellingWhy);
 }
 
 function deadLetters(rows: readonly Row[]) {
