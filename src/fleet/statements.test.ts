@@ -1,5 +1,5 @@
 /** What becomes of a pool's statement that its lane did not take. */
-import { expect, it } from "vitest";
+import { expect, it, onTestFinished, vi } from "vitest";
 import type { RoomReport } from "../lane/types.ts";
 import { createStatements } from "./statements.ts";
 
@@ -55,4 +55,26 @@ it("says nothing more once the channel is closed", async () => {
   world.isOpen = false;
   await passed;
   expect(told).toEqual([]);
+});
+
+it("tells a lane again that never answers when it is tried again: all that comes meanwhile waits for that", async () => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const told: number[] = [];
+  let calls = 0;
+  const statements = createStatements({
+    async tell(_lane, { n }) {
+      calls += 1;
+      if (calls === 1) throw new Error("the lane is away");
+      if (calls === 2) await new Promise<never>(() => {});
+      told.push(n);
+    },
+    isOpen: () => true,
+    sleep: async () => {},
+  });
+  void statements.pass("default", report(1));
+  await vi.advanceTimersByTimeAsync(1000);
+  void statements.pass("default", report(2));
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(told).toEqual([2]);
 });

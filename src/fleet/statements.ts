@@ -3,11 +3,15 @@
  * room once, and a lane that missed it would leave it idle while something waits.
  */
 import { retryDelayMs } from "../object-calls.ts";
+import { createObjectTimers } from "../object-timers.ts";
+import { within } from "../shard/within.ts";
 import type { RoomReport } from "../lane/types.ts";
 import { versionKey } from "../lane/types.ts";
 
 /** Of predictions that are named in a report. */
 const MAX_IDS = 10_000;
+/** A lane that doesn't answer by then is tried again: all that comes meanwhile waits for that. */
+const TELL_LIMIT_MS = 30_000;
 
 export type StatementsDeps = {
   tell(lane: string, report: RoomReport): Promise<void>;
@@ -19,6 +23,7 @@ export type StatementsDeps = {
 export function createStatements({ tell, isOpen, sleep = (ms) => scheduler.wait(ms) }: StatementsDeps) {
   /** What lanes did not take; while a lane stands here somebody tries it again. */
   const missed = new Map<string, RoomReport | null>();
+  const timers = createObjectTimers();
 
   async function retry(lane: string, firstError: unknown): Promise<void> {
     let error = firstError;
@@ -28,7 +33,7 @@ export function createStatements({ tell, isOpen, sleep = (ms) => scheduler.wait(
       if (report === null || !isOpen()) break;
       missed.set(lane, null);
       try {
-        await tell(lane, report);
+        await within(tell(lane, report), TELL_LIMIT_MS, timers.after);
         failures = 0;
       } catch (again) {
         error = again;
