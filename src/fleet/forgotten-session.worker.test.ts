@@ -1,11 +1,12 @@
 /** A pool session while others take long to answer it: it may end, or be asked something, meanwhile. */
-import { runInDurableObject } from "cloudflare:test";
+import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { expect, it, vi } from "vitest";
 import { PROTOCOL } from "../contract/channel.ts";
 import type { PoolMessage } from "../contract/channel.ts";
 import { SESSION_HEADER } from "../contract/claim.ts";
 import type { Env } from "../env.ts";
+import { Lane } from "../lane/lane.ts";
 import { Scaler } from "../scaling/object/scaler.ts";
 import { log } from "../telemetry/log.ts";
 import { IDENTITY_HEADER } from "./pool-session.ts";
@@ -110,4 +111,39 @@ it("welcomes no pool whose channel was closed while the scaler was told of it", 
   gate.resolve();
   await expect.poll(() => dealtWith).toEqual([true]);
   told.mockRestore();
+});
+
+it("lets its pool come back as another session though one of its lanes can't be told", async () => {
+  const lanes = ["lane-sick", "lane-well"];
+  const insert =
+    "INSERT INTO pool_tokens (id, name, hash, hint, lanes, may_register_models, created_at) VALUES ('back', '', 'back', '', '[]', 0, 0)";
+  await edge.DB.prepare(insert).run();
+  const types: string[] = [];
+  const connect = async (session: string, previous?: string): Promise<void> => {
+    const identity = { poolTokenId: "back", lanes, mayRegisterModels: false };
+    const headers = { upgrade: "websocket", [SESSION_HEADER]: session, [IDENTITY_HEADER]: JSON.stringify(identity) };
+    const { webSocket: socket } = await edge.POOL.getByName(session).fetch("https://edge.test/", { headers });
+    socket?.addEventListener("message", ({ data }) => void types.push(`${session} ${String(data).split('"')[3]}`));
+    socket?.accept();
+    const greeting = { session, pool: "host", version: "0", lanes, devices: [], models: [], previous };
+    socket?.send(JSON.stringify({ type: "hello", protocol: PROTOCOL, ...greeting }));
+  };
+  await connect("session-before-back");
+  await expect.poll(() => types).toContain("session-before-back welcome");
+  const told: string[] = [];
+  let isSick = true;
+  const gone = vi.spyOn(Lane.prototype, "gone").mockImplementation((lane) => {
+    if (isSick && lane === "lane-sick") throw new Error("the lane is being reset");
+    told.push(lane);
+  });
+  await connect("session-back", "session-before-back");
+  await expect.poll(() => types).toContain("session-back welcome");
+  const before = edge.POOL.getByName("session-before-back");
+  expect((await before.check([])).alive).toBe(false);
+  expect(told).toContain("lane-well");
+  expect(told).not.toContain("lane-sick");
+  isSick = false;
+  expect(await runDurableObjectAlarm(before)).toBe(true);
+  expect(told).toContain("lane-sick");
+  gone.mockRestore();
 });

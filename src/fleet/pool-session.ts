@@ -11,7 +11,7 @@ import type { Grant } from "../contract/claim.ts";
 import type { EventsReply, EventsRequest } from "../contract/event.ts";
 import { firstKind } from "../contract/usage.ts";
 import type { Env } from "../env.ts";
-import { currentLog, desiredLog } from "../log/current-log.ts";
+import { logToRead } from "../log/current-log.ts";
 import { callObject, objectNamed } from "../object-calls.ts";
 import { registerDevices } from "../registry/devices.ts";
 import { registerManifests } from "../registry/registration.ts";
@@ -23,6 +23,7 @@ import { TELL_AGAIN_MS, tellScaler } from "./machine-news.ts";
 import { Parking } from "./parking.ts";
 import { messagesOf, parseMessage } from "./messages.ts";
 import { createProbes } from "./probes.ts";
+import { wereTold } from "./session-end.ts";
 import { numberSession } from "./session-schema.ts";
 import { closeCodes, isHeard, lastHeardAt, noteHello, openSockets } from "./session-sockets.ts";
 import { createStatements } from "./statements.ts";
@@ -274,7 +275,7 @@ export abstract class PoolSession extends DurableObject<Env> {
       registersModels,
       refusedModels,
       ...parked,
-      ...(await this.#desiredLog()),
+      ...(await logToRead(this.env)),
     } satisfies EdgeMessage;
     if (socket.readyState !== WebSocket.OPEN) return; // It was closed meanwhile.
     socket.send(JSON.stringify(welcome));
@@ -315,15 +316,6 @@ export abstract class PoolSession extends DurableObject<Env> {
     return this.#known === null || isPoolTokenValid(this.env, this.#known.identity.poolTokenId);
   }
 
-  /** Nothing while nobody can say: the pool stays with the log that it reads. */
-  async #desiredLog(): Promise<{ log?: DesiredLog }> {
-    try {
-      return { log: desiredLog((await currentLog(this.env)).setting) };
-    } catch {
-      return {};
-    }
-  }
-
   async #passOn({ n, full, lanes }: RoomMessage, session: string): Promise<void> {
     await Promise.all(lanes.map(({ lane, ...room }) => this.#statements.pass(lane, { ...room, session, n, full })));
   }
@@ -361,7 +353,8 @@ export abstract class PoolSession extends DurableObject<Env> {
     this.#known = null;
     this.#parking.close();
     for (const socket of this.ctx.getWebSockets()) socket.close(closeCodes.replaced, "the lease ran out");
-    if (known !== null) await this.#leaveLanes(known);
+    if (known !== null && !(await wereTold(this.#leaveLanes(known))))
+      return this.ctx.storage.setAlarm(Date.now() + leaseMs);
     if (this.#isBack()) return;
     if (known !== null) {
       await notePoolState(this.env, known.session, "ended");

@@ -50,6 +50,15 @@ export function desiredLog({ epoch, choice }: LogSetting): DesiredLog {
   return { ...desired, url: choice.url, ...choice.pool };
 }
 
+/** What a pool is told of the log; nothing while nobody can say: it stays with the one that it reads. */
+export async function logToRead(env: Env): Promise<{ log?: DesiredLog }> {
+  try {
+    return { log: desiredLog((await currentLog(env)).setting) };
+  } catch {
+    return {};
+  }
+}
+
 async function read(env: Env): Promise<CurrentLog> {
   try {
     return noteLogSetting(env, await within(readLogSetting(env), READ_LIMIT_MS));
