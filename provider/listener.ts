@@ -56,7 +56,7 @@ export function listen({ url, token, provider, log, onNews }: ListenerOptions): 
     function keepAlive(): void {
       if (performance.now() - heardMs > SILENT_MS) {
         current.close();
-        // Who doesn't answer may not answer that either.
+        // A peer that answers no ping may not confirm the close either.
         return lost();
       }
       current.send("ping");

@@ -65,7 +65,7 @@ export function createAllowanceService(stores: {
   };
 }
 
-/** What each store could not end, as one error. */
+/** Throws one error for all that the stores could not end. */
 function throwLeft(reasons: readonly unknown[]): void {
   const [first] = reasons;
   if (first === undefined) return;

@@ -50,7 +50,7 @@ export function desiredLog({ epoch, choice }: LogSetting): DesiredLog {
   return { ...desired, url: choice.url, ...choice.pool };
 }
 
-/** What a pool is told of the log; nothing while nobody can say: it stays with the one that it reads. */
+/** The log that a pool is to read; nothing while the edge can't say: the pool stays with the one that it reads. */
 export async function logToRead(env: Env): Promise<{ log?: DesiredLog }> {
   try {
     return { log: desiredLog((await currentLog(env)).setting) };

@@ -31,7 +31,7 @@ const BATCH_RESERVATIONS = 200;
 const RESERVATIONS_LIMIT_MS = 10_000;
 /** How long the next ones wait for it. */
 const RESERVATIONS_WAIT_MS = 1000;
-/** A call without an answer is waited for no longer: nothing more would ever leave for that receiver. */
+/** A courier then gives a call up: while it waits for an answer, nothing more leaves for that receiver. */
 const CALL_LIMIT_MS = 30_000;
 /** How long the index's feed gathers entries: alone, and while the shard is busy. */
 const FEED_DELAY_MS = 100;
@@ -117,7 +117,7 @@ export function createDispatch(
     }
   }
 
-  /** What comes meanwhile waits for no service, or subject of it, that hangs. */
+  /** Reservations that end meanwhile wait for a service that hangs no longer than `RESERVATIONS_WAIT_MS`. */
   async function giveBack(service: string): Promise<void> {
     await Promise.race([giveBackNext(service), sleep(RESERVATIONS_WAIT_MS)]);
   }

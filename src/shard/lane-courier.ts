@@ -24,7 +24,7 @@ const PATIENT_NEWS_MS = 100;
 /** While many predictions come that have to wait, so do their entries: each call of the lane is synced to disk. */
 const CROWD = 4;
 const CROWD_GATHER_MS = 10;
-/** A lane that doesn't answer by then is told again: what waits for it would never leave. */
+/** A lane that doesn't answer by then is told again: while the call lasts, nothing more leaves for it. */
 const EXCHANGE_LIMIT_MS = 30_000;
 /** How long whoever reads a prediction waits for its place. */
 const PLACE_LIMIT_MS = 2000;

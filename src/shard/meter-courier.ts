@@ -19,7 +19,7 @@ const BATCH_RECORDS = 500;
  */
 const GATHER_MS = 200;
 const BUSY_GATHER_MS = 3000;
-/** What a meter takes it answers in about a second; a call that never is answered would be its account's last. */
+/** A meter answers in about a second. A call that it never answers would be its account's last. */
 const TAKE_LIMIT_MS = 20_000;
 /** How often it is looked whether a batch is full meanwhile. */
 const LOOK_MS = 250;

@@ -20,7 +20,7 @@ import { within } from "./within.ts";
 const GATHER_MS = 200;
 const BUSY_GATHER_MS = 1000;
 const BATCH_ENDS = 200;
-/** What the database or the log doesn't answer by then is tried again: nothing more would ever be published. */
+/** The publisher then gives a call to the database or the log up, and tries again: nothing else leaves meanwhile. */
 const CALL_LIMIT_MS = 30_000;
 /** Between two pages of rows that are looked through for ends. */
 const SEARCH_PAUSE_MS = 5;

@@ -32,7 +32,7 @@ const UNREAD_MS = 3_600_000;
 
 type Place = Pick<PendingWebhook, "createdAt" | "webhookId"> | null;
 
-/** What each prediction tells of one millisecond; it stands together in the order of `page`. */
+/** Webhooks of one prediction and one millisecond are a group; groups stand in the order of `page`. */
 function groupsOf(page: readonly PendingWebhook[]): PendingWebhook[][] {
   return [...Map.groupBy(page, ({ createdAt, snapshot }) => `${createdAt} ${snapshot.id}`).values()];
 }

@@ -358,7 +358,7 @@ export class Scaler extends DurableObject<Env> {
     else if (!this.#hasRead) await this.#reading;
   }
 
-  /** What hangs elsewhere holds nothing up here: it is asked again. */
+  /** A call that hangs is given up, and made again at a later look. */
   #inTime<T>(answer: Promise<T>): Promise<T> {
     return within(answer, ANSWER_MS, this.#timers.after);
   }
