@@ -102,6 +102,15 @@ export class BacklogRule implements Policy {
   }
 
   /**
+   * It doesn't begin with nothing: `machines` are there, and were needed until now. `recent`: what has arrived over its
+   * window; null where its knobs have none.
+   */
+  goOn(recent: RecentArrivals | null, nowS: number, machines: number): void {
+    this.#arrivals = recent;
+    this.#keepAlive.needed(nowS, machines);
+  }
+
+  /**
    * What waits now came before the knobs: until it has ended, or they ask for less, no more is ordered for it than
    * `TurnLimit` says. `arrivals`: the latest.
    */

@@ -15,6 +15,13 @@ export class RecentArrivals {
     this.#binS = windowS / BINS;
   }
 
+  copy(): RecentArrivals {
+    const other = new RecentArrivals(this.#windowS);
+    other.#counts.set(this.#counts);
+    [other.#count, other.#bin, other.#firstS] = [this.#count, this.#bin, this.#firstS];
+    return other;
+  }
+
   arrived(atS: number): void {
     this.#firstS ??= atS;
     this.#advance(atS);

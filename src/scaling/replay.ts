@@ -1,4 +1,9 @@
-/** What other knobs would have cost over the latest predictions, by the simulator itself. */
+/**
+ * What knobs would cost if the latest predictions came once more, by the simulator itself. A replay begins with what is
+ * there now: begun with nothing, it would have a queue at first that the knobs never meet, and machines that this queue
+ * ordered could stay for hours and serve what follows.
+ */
+import type { ArrivalsBefore } from "./arrivals-before.ts";
 import { BacklogRule } from "./backlog-rule.ts";
 import type { Knobs } from "./backlog-rule.ts";
 import type { DayProfile } from "./day-profile.ts";
@@ -16,7 +21,7 @@ const MAX_SHARE = 4 * LATE_SHARE;
 /**
  * Of the cost, for each allowed share that is late beyond the first; and of what is within it, to tell equals apart.
  */
-const LATE_PENALTY = 4;
+const LATE_PENALTY = 1;
 const LATE_TASTE = 0.02;
 /** A look is a small part of what is aimed at and of a boot. */
 const EVERY_SHARE = 0.05;
@@ -31,7 +36,9 @@ export type Past = {
   day: DayProfile | null;
   kind: Machines;
   meanWorkS: number;
-  /** Machines when the first of them came. */
+  /** What arrives before them: they come once more after themselves. */
+  before: ArrivalsBefore;
+  /** Machines that are there. */
   startWith: number;
   /** Machines that can be of use: `mostUseful`. */
   most: number;
@@ -45,8 +52,9 @@ export type Past = {
  * `mustBe`.
  */
 export function scoreOf(knobs: Knobs, past: Past, mustBe = Infinity): number {
-  const { requests, day, kind, meanWorkS, startWith, targetS, most } = past;
+  const { requests, before, day, kind, meanWorkS, startWith, targetS, most } = past;
   const policy = new BacklogRule(knobs, kind, meanWorkS, day);
+  policy.goOn(knobs.windowS > 0 ? before.over(knobs.windowS) : null, requests.atS[0] ?? 0, startWith);
   const everyS = Math.min(MAX_EVERY_S, Math.max(MIN_EVERY_S, EVERY_SHARE * Math.min(targetS, kind.bootS)));
   const isHopeless = (atLeastS: number, late: number): boolean => score(atLeastS * SURELY, late, past) >= mustBe;
   const options = { startWith, most, lateAfterS: targetS, isHopeless };

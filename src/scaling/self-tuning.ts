@@ -3,6 +3,7 @@
  * time it tries the knobs beside the present ones, and some from elsewhere, on the same past; the cheapest at which at
  * most 5 % wait longer than is aimed at holds from then on. One replay a look, so that no look takes long.
  */
+import { ArrivalsBefore } from "./arrivals-before.ts";
 import { BacklogRule } from "./backlog-rule.ts";
 import type { Knobs, Reasons } from "./backlog-rule.ts";
 import { DayHistory } from "./day-history.ts";
@@ -19,7 +20,6 @@ import type { Past } from "./replay.ts";
 import { Ring } from "./ring.ts";
 
 const REMEMBERED = 10_000;
-const REMEMBERED_CHANGES = 4096;
 /** Arrivals at other versions. */
 const REMEMBERED_ELSEWHERE = 2048;
 /** Predictions until the first tuning; then again after 40 % more, and at least every 3,000. */
@@ -53,8 +53,6 @@ export class SelfTuning implements Policy {
   #elsewhere: Ring | null = null;
   /** Arrivals before that time were another version's, or came while nothing was known of other versions. */
   #ownFromS = -Infinity;
-  readonly #changesAtS = new Ring(REMEMBERED_CHANGES);
-  readonly #changesTo = new Ring(REMEMBERED_CHANGES);
   #days = new DayHistory();
   #kind: Machines;
   #grid: KnobGrid;
@@ -62,7 +60,8 @@ export class SelfTuning implements Policy {
   #tuning: Tuning | null = null;
   #turn = 0;
   #tuneAt = FIRST_TUNING;
-  #there = -1;
+  /** Machines at the last look. */
+  #there = 0;
   #started = 0;
   #late = 0;
 
@@ -160,7 +159,7 @@ export class SelfTuning implements Policy {
   }
 
   machines(fleet: Fleet): number {
-    this.#note(fleet);
+    this.#there = fleet.ready + fleet.booting;
     if (this.#tuning !== null) this.#tune(this.#tuning);
     else if (this.#isDue()) this.#begin();
     return this.#rule.machines(fleet);
@@ -215,13 +214,6 @@ export class SelfTuning implements Policy {
     return this.#arrivals.count >= this.#tuneAt && this.#works.size >= MIN_WORKS;
   }
 
-  #note({ nowS, ready, booting }: Fleet): void {
-    if (ready + booting === this.#there) return;
-    this.#there = ready + booting;
-    this.#changesAtS.push(nowS);
-    this.#changesTo.push(this.#there);
-  }
-
   #begin(): void {
     const { count } = this.#arrivals;
     const atS = this.#arrivals.latest();
@@ -244,7 +236,8 @@ export class SelfTuning implements Policy {
       day,
       kind: this.#kind,
       meanWorkS: this.#rule.meanWorkS,
-      startWith: this.#machinesAt(firstS),
+      before: new ArrivalsBefore(atS),
+      startWith: this.#there,
       most: mostUseful(requests, this.#kind),
       targetS: this.#lateAfterS,
       lateShare: this.#started === 0 ? 0 : this.#late / this.#started,
@@ -283,14 +276,6 @@ export class SelfTuning implements Policy {
   /** Of the arrivals that are remembered; where they came within less than a week, of the days. */
   #dayOf(atS: Float64Array): DayProfile | null {
     return DayProfile.of(atS) ?? this.#days.profile();
-  }
-
-  /** How many machines there were at a time; the first that is known of, before that. */
-  #machinesAt(atS: number): number {
-    const times = this.#changesAtS.latest();
-    const counts = this.#changesTo.latest();
-    const after = times.findIndex((timeS) => timeS > atS);
-    return counts[after === -1 ? counts.length - 1 : Math.max(0, after - 1)] ?? 0;
   }
 }
 
