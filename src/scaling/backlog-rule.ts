@@ -166,7 +166,14 @@ export class BacklogRule implements Policy {
     const wanted = this.#canHold(there, leftS(load)) ? Math.min(asked, there) : asked;
     const busy = keepsBusy ? this.#machinesFor(inSystem) : 0;
     const kept = Math.min(there, this.#keepAlive.needed(nowS, Math.min(there, Math.max(busy, wanted))));
-    this.reasons = { inSystem, meanWorkS, load, sureLoad, floor, backlog, asked: wanted, kept };
+    const { reasons } = this;
+    [reasons.inSystem, reasons.meanWorkS] = [inSystem, meanWorkS];
+    reasons.load = load;
+    reasons.sureLoad = sureLoad;
+    reasons.floor = floor;
+    reasons.backlog = backlog;
+    reasons.asked = wanted;
+    reasons.kept = kept;
     return Math.max(wanted, kept);
   }
 

@@ -9,10 +9,13 @@ export class KeepAlive {
   }
 
   needed(atS: number, machines: number): number {
-    while ((this.#needs.at(-1)?.machines ?? Infinity) <= machines) this.#needs.pop();
-    this.#needs.push({ atS, machines });
-    while ((this.#needs[0]?.atS ?? Infinity) < atS - this.#keepS) this.#needs.shift();
-    return this.#needs[0]?.machines ?? 0;
+    const needs = this.#needs;
+    let last = needs.at(-1);
+    for (; last !== undefined && last.machines < machines; last = needs.at(-1)) needs.pop();
+    if (last?.machines === machines) last.atS = atS;
+    else needs.push({ atS, machines });
+    while ((needs[0]?.atS ?? Infinity) < atS - this.#keepS) needs.shift();
+    return needs[0]?.machines ?? 0;
   }
 
   /** Until when the answer stays what it was, if nothing more is needed meanwhile. */
@@ -24,7 +27,7 @@ export class KeepAlive {
   /** The same memory, kept for another time. */
   withKeepS(keepS: number): KeepAlive {
     const other = new KeepAlive(keepS);
-    other.#needs.push(...this.#needs);
+    for (const need of this.#needs) other.#needs.push({ ...need });
     return other;
   }
 }

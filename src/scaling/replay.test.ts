@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { ArrivalsBefore } from "./arrivals-before.ts";
 import { mostUseful, scoreOf } from "./replay.ts";
 import type { Past } from "./replay.ts";
 import { seededRandom } from "./simulation/random.ts";
@@ -37,8 +38,8 @@ describe("a replay that is cut short", () => {
   ])("never would have been better, with machines %s", (_, slots, billingS, lossPerHour) => {
     const machines = { bootS: 60, slots, billingS, lossPerHour };
     const most = mostUseful({ atS, workS }, machines);
-    const before = { requests: { atS, workS }, day: null, kind: machines, meanWorkS: 20, startWith: 2, most };
-    const past: Past = { ...before, targetS: 10, lateShare: 0.05 };
+    const known = { requests: { atS, workS }, before: new ArrivalsBefore(atS), day: null, kind: machines, meanWorkS: 20 };
+    const past: Past = { ...known, startWith: 2, most, targetS: 10, lateShare: 0.05 };
     const scores = knobs.map((one) => scoreOf(one, past));
     let cut = 0;
     for (const mustBe of scores.map((score) => score * 1.001))

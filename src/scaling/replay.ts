@@ -1,7 +1,7 @@
 /**
  * What knobs would cost if the latest predictions came once more, by the simulator itself. A replay begins with what is
- * there now: begun with nothing, it would have a queue at first that the knobs never meet, and machines that this queue
- * ordered could stay for hours and serve what follows.
+ * there now. Begun with nothing, it would have a queue at first, whose machines stay for hours and serve all that
+ * follows: knobs that have too few in earnest would look well.
  */
 import type { ArrivalsBefore } from "./arrivals-before.ts";
 import { BacklogRule } from "./backlog-rule.ts";
@@ -57,7 +57,7 @@ export function scoreOf(knobs: Knobs, past: Past, mustBe = Infinity): number {
   policy.goOn(knobs.windowS > 0 ? before.over(knobs.windowS) : null, requests.atS[0] ?? 0, startWith);
   const everyS = Math.min(MAX_EVERY_S, Math.max(MIN_EVERY_S, EVERY_SHARE * Math.min(targetS, kind.bootS)));
   const isHopeless = (atLeastS: number, late: number): boolean => score(atLeastS * SURELY, late, past) >= mustBe;
-  const options = { startWith, most, lateAfterS: targetS, isHopeless };
+  const options = { startWith, most, lateAfterS: targetS, isHopeless, isBrief: true };
   const { machineS, late, isCut } = simulate(requests, kind, { policy, everyS }, options);
   return isCut ? Infinity : score(machineS, late, past);
 }

@@ -60,8 +60,8 @@ export class SelfTuning implements Policy {
   #tuning: Tuning | null = null;
   #turn = 0;
   #tuneAt = FIRST_TUNING;
-  /** Machines at the last look. */
-  #there = 0;
+  /** Machines at the last look, as far as it wanted them: others of the class may be there for other models. */
+  #had = 0;
   #started = 0;
   #late = 0;
 
@@ -159,10 +159,11 @@ export class SelfTuning implements Policy {
   }
 
   machines(fleet: Fleet): number {
-    this.#there = fleet.ready + fleet.booting;
     if (this.#tuning !== null) this.#tune(this.#tuning);
     else if (this.#isDue()) this.#begin();
-    return this.#rule.machines(fleet);
+    const wanted = this.#rule.machines(fleet);
+    this.#had = Math.min(wanted, fleet.ready + fleet.booting);
+    return wanted;
   }
 
   wakeAtS(nowS: number): number {
@@ -237,7 +238,7 @@ export class SelfTuning implements Policy {
       kind: this.#kind,
       meanWorkS: this.#rule.meanWorkS,
       before: new ArrivalsBefore(atS),
-      startWith: this.#there,
+      startWith: this.#had,
       most: mostUseful(requests, this.#kind),
       targetS: this.#lateAfterS,
       lateShare: this.#started === 0 ? 0 : this.#late / this.#started,

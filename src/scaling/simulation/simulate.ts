@@ -52,6 +52,8 @@ export type SimulationOptions = {
   mostThere?: number;
   /** Whoever waits longer is counted as late. */
   lateAfterS?: number;
+  /** Neither `spent` nor `samples` is wanted. */
+  isBrief?: boolean;
   /**
    * Asked at each look with what will have been paid at least and who has been late: true ends the run there, since
    * the rest doesn't matter any more.
@@ -76,6 +78,7 @@ class Simulation {
   readonly #machineOf: Int32Array;
   readonly #run: Run;
   readonly #spent: SpentTime;
+  readonly #isBrief: boolean;
   readonly #random: () => number;
   readonly #most: number;
   readonly #mostThere: number;
@@ -103,12 +106,14 @@ class Simulation {
       most = Infinity,
       mostThere = Infinity,
       lateAfterS = Infinity,
+      isBrief = false,
       isHopeless,
     }: SimulationOptions,
   ) {
     this.#most = most;
     this.#mostThere = mostThere;
     this.#lateAfterS = lateAfterS;
+    this.#isBrief = isBrief;
     this.#isHopeless = isHopeless;
     for (const workS of requests.workS) this.#leftS += workS;
     const { atS } = requests;
@@ -128,7 +133,7 @@ class Simulation {
     this.#spent = new SpentTime(kind.slots);
     const spent = this.#spent.of(0);
     this.#run = { waitsS, machineS: 0, spent, mostMachines: 0, lost: 0, late: 0, isCut: false, samples };
-    this.#nextSampleS = fromS;
+    this.#nextSampleS = isBrief ? Infinity : fromS;
     this.#nowS = fromS;
     this.#nextTickS = fromS;
     for (let n = 0; n < startWith; n += 1) this.#mayBeLost(this.#rented.rent(fromS, "ready"));
@@ -155,7 +160,7 @@ class Simulation {
   }
 
   #pass(forS: number): void {
-    if (forS <= 0) return;
+    if (this.#isBrief || forS <= 0) return;
     const { booting, ready, count } = this.#rented;
     const draining = count - booting - ready;
     const [running, finishing, waiting] = [this.#running, this.#finishing, this.#line.size];
