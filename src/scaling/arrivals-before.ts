@@ -1,4 +1,4 @@
-/** What arrived before the first prediction of a replay: the same predictions, which come once more after themselves. */
+/** Arrivals before the first one of a replay: the same predictions, which come once more after themselves. */
 import { RecentArrivals } from "./recent-arrivals.ts";
 
 export class ArrivalsBefore {

@@ -11,7 +11,7 @@ const BACKLOG_BETWEEN = [0.25, 0.5, 0.75, 1];
 const BACKLOG_OF_COMMITMENT = 2;
 const KEEP_OF_BOOT = [0.1, 0.25, 0.5, 1, 1.5, 2.5, 4, 8, 16];
 const WINDOWS_S = [0, 60, 180, 600, 1800, 3600];
-const DEVIATIONS = [-3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2];
+const DEVIATIONS = [-3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 2.5, 3];
 /** The first is that of places without a window: what looks ahead, or keeps only what was wanted, needs a forecast. */
 const FORMS = [
   { looksAhead: false, keepsBusy: true },
@@ -43,6 +43,8 @@ export type Place = {
 type Axis = Exclude<keyof Place, "form" | "day" | "hold">;
 
 const NO_DEVIATION = 5;
+/** Tried all over the grid: a target that is shorter than a machine is paid for at least takes more than a longer one. */
+const DEVIATIONS_TRIED = { short: [NO_DEVIATION, 8, 10], long: [3, NO_DEVIATION, 7] } as const;
 
 export class KnobGrid {
   readonly #backlogsS: number[];
@@ -83,10 +85,13 @@ export class KnobGrid {
           day: 0,
           hold,
         };
+    const deviations = DEVIATIONS_TRIED[isPatient ? "long" : "short"];
     const tried = [targetS, isPatient ? 2.5 * targetS : commitmentS].map((backlogS) =>
       nearest(this.#backlogsS, backlogS),
     );
-    this.#places = tried.flatMap((backlog) => [0, 2, 4, 6].flatMap((keep) => placesAround(backlog, keep, hold)));
+    this.#places = tried.flatMap((backlog) =>
+      [0, 2, 4, 6].flatMap((keep) => placesAround(backlog, keep, hold, deviations)),
+    );
   }
 
   knobs(place: Place): Knobs {
@@ -178,8 +183,8 @@ function holds(targetS: number, bootS: number, billingS: number): number[] {
   return billingS > bootS && targetS > bootS ? [0, HOLD_SHARE * (targetS - bootS)] : [0];
 }
 
-function placesAround(backlog: number, keep: number, hold: number): Place[] {
-  const forecasts = [2, 4].flatMap((window) => [3, 5, 7].map((deviations) => ({ window, deviations })));
+function placesAround(backlog: number, keep: number, hold: number, deviationsTried: readonly number[]): Place[] {
+  const forecasts = [2, 4].flatMap((window) => deviationsTried.map((deviations) => ({ window, deviations })));
   return [
     { backlog, keep, window: 0, deviations: NO_DEVIATION, form: 0, day: 0, hold },
     ...forecasts.flatMap((forecast) => FORMS.map((_, form) => ({ backlog, keep, ...forecast, form, day: 0, hold }))),

@@ -38,7 +38,13 @@ describe("a replay that is cut short", () => {
   ])("never would have been better, with machines %s", (_, slots, billingS, lossPerHour) => {
     const machines = { bootS: 60, slots, billingS, lossPerHour };
     const most = mostUseful({ atS, workS }, machines);
-    const known = { requests: { atS, workS }, before: new ArrivalsBefore(atS), day: null, kind: machines, meanWorkS: 20 };
+    const known = {
+      requests: { atS, workS },
+      before: new ArrivalsBefore(atS),
+      day: null,
+      kind: machines,
+      meanWorkS: 20,
+    };
     const past: Past = { ...known, startWith: 2, most, targetS: 10, lateShare: 0.05 };
     const scores = knobs.map((one) => scoreOf(one, past));
     let cut = 0;

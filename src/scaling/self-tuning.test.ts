@@ -129,15 +129,18 @@ describe("SelfTuning", () => {
     expect(fewest?.machineS).toBeGreaterThan(fewer?.machineS ?? 0);
   });
 
-  it.each([1, 2, 3])("has one in twenty wait long after a load that has grown was served by too few (seed %i)", (seed) => {
-    const requests = arrivals(18_000, 3.8, (atS) => (atS < 3600 ? 0.8 : 1.4), seed);
-    const policy = new SelfTuning(0.1, kind, 3.8);
-    const { waitsS } = simulate(requests, kind, { policy, everyS: 1 });
-    const settled = waitsS.subarray(requests.atS.findIndex((atS) => atS > 10_800));
-    const late = settled.filter((waitS) => waitS > 0.1).length / settled.length;
-    expect(late).toBeGreaterThan(0.02);
-    expect(late).toBeLessThan(0.08);
-  });
+  it.each([1, 2, 3])(
+    "has one in twenty wait long after a load that has grown was served by too few (seed %i)",
+    (seed) => {
+      const requests = arrivals(18_000, 3.8, (atS) => (atS < 3600 ? 0.8 : 1.4), seed);
+      const policy = new SelfTuning(0.1, kind, 3.8);
+      const { waitsS } = simulate(requests, kind, { policy, everyS: 1 });
+      const settled = waitsS.subarray(requests.atS.findIndex((atS) => atS > 10_800));
+      const late = settled.filter((waitS) => waitS > 0.1).length / settled.length;
+      expect(late).toBeGreaterThan(0.02);
+      expect(late).toBeLessThan(0.08);
+    },
+  );
 
   it("tunes anew for another target below a tenth of a second", () => {
     const learned = new SelfTuning(0.1, kind).memory();

@@ -39,6 +39,8 @@ const BETTER = 0.97;
 const MIN_TARGET_S = 0.001;
 /** Shorter waits are alike to whoever waits: what is tuned for, and counted as late. */
 const SAME_WAIT_S = 0.1;
+/** Square roots of the load for each halving of a target below that: about half as many are late. */
+const PER_HALVING = 0.5;
 
 type Tuning = { past: Past; left: Place[]; best: Place; bestScore: number };
 
@@ -66,7 +68,7 @@ export class SelfTuning implements Policy {
   #late = 0;
 
   /**
-   * `targetS`: below 0.1 s, each halving asks for a square root of the load more than tuning finds. `meanWorkS`: of the
+   * `targetS`: below 0.1 s, each halving asks for half a square root of the load more than tuning finds. `meanWorkS`: of the
    * model's predictions, where they have run before. `maxKeepS`: no knob keeps a machine longer that is needed no more.
    */
   constructor(targetS: number, kind: Machines, meanWorkS?: number, maxKeepS = Infinity) {
@@ -179,7 +181,7 @@ export class SelfTuning implements Policy {
    */
   #ruleKnobs(): Knobs {
     const knobs = this.#grid.knobs(this.#place);
-    return { ...knobs, deviations: knobs.deviations + Math.log2(this.#lateAfterS / this.#targetS) };
+    return { ...knobs, deviations: knobs.deviations + PER_HALVING * Math.log2(this.#lateAfterS / this.#targetS) };
   }
 
   #knowElsewhere(arrivals: readonly number[], nowS: number, from: "stored" | "another version" | SelfTuning): void {
