@@ -43,7 +43,7 @@ export type Place = {
 type Axis = Exclude<keyof Place, "form" | "day" | "hold">;
 
 const NO_DEVIATION = 5;
-/** Tried all over the grid: a target that is shorter than a machine is paid for at least takes more than a longer one. */
+/** Tried all over the grid. A target that is shorter than a machine is paid for at least takes more. */
 const DEVIATIONS_TRIED = { short: [NO_DEVIATION, 8, 10], long: [3, NO_DEVIATION, 7] } as const;
 
 export class KnobGrid {

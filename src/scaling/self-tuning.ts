@@ -68,8 +68,9 @@ export class SelfTuning implements Policy {
   #late = 0;
 
   /**
-   * `targetS`: below 0.1 s, each halving asks for half a square root of the load more than tuning finds. `meanWorkS`: of the
-   * model's predictions, where they have run before. `maxKeepS`: no knob keeps a machine longer that is needed no more.
+   * `targetS`: below 0.1 s, each halving asks for half a square root of the load more than tuning finds.
+   * `meanWorkS`: of the model's predictions, where they have run before. `maxKeepS`: no knob keeps a machine longer
+   * that is needed no more.
    */
   constructor(targetS: number, kind: Machines, meanWorkS?: number, maxKeepS = Infinity) {
     this.#targetS = Math.max(MIN_TARGET_S, targetS);
