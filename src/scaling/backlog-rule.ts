@@ -70,7 +70,8 @@ export class BacklogRule implements Policy {
   #limit: TurnLimit | null = null;
   /** Null: the model has no other version. */
   #moved: MovedArrivals | null = null;
-  reasons: Reasons;
+  /** Written anew at each look: a caller that keeps it has the latest. */
+  readonly reasons: Reasons;
 
   /** `meanWorkS`: what is known of the work before anything has ended here. */
   constructor(
@@ -166,8 +167,10 @@ export class BacklogRule implements Policy {
     const wanted = this.#canHold(there, leftS(load)) ? Math.min(asked, there) : asked;
     const busy = keepsBusy ? this.#machinesFor(inSystem) : 0;
     const kept = Math.min(there, this.#keepAlive.needed(nowS, Math.min(there, Math.max(busy, wanted))));
+    // Assigned one by one: replays look so often that a new object at each look costs time.
     const { reasons } = this;
-    [reasons.inSystem, reasons.meanWorkS] = [inSystem, meanWorkS];
+    reasons.inSystem = inSystem;
+    reasons.meanWorkS = meanWorkS;
     reasons.load = load;
     reasons.sureLoad = sureLoad;
     reasons.floor = floor;

@@ -6,7 +6,8 @@ import { MILLION, pricedGateway } from "../../../test/worker/priced-gateway.ts";
 import { findAccount } from "../../registry/accounts.ts";
 import { findBudget } from "../../registry/budgets.ts";
 
-it("sets a budget again that begins at nothing, though an isolate reserved behind its removal", async () => {
+/** An account with a budget of 100 for all time, and the ledger that counts it. */
+async function budgeted() {
   const { operate, account } = await pricedGateway(MILLION);
   const path = `/budgets/account/${account}/all`;
   const body = { limit_nano: 100, currency: "USD" };
@@ -14,9 +15,13 @@ it("sets a budget again that begins at nothing, though an isolate reserved behin
   const id = (await findAccount(testEnv.DB, account))?.id ?? "";
   const budget = await findBudget(testEnv.DB, { scope: "account", id, period: "all" });
   if (budget === null) throw new Error("there is no budget");
+  return { operate, path, body, budget, ledger: testEnv.LEDGER.getByName(budget.subject) };
+}
+
+it("sets a budget again that begins at nothing, though an isolate reserved behind its removal", async () => {
+  const { operate, path, body, budget, ledger } = await budgeted();
   expect((await operate(path, "DELETE")).status).toBe(204);
   // Another isolate knows of it for 10 s more.
-  const ledger = testEnv.LEDGER.getByName(budget.subject);
   const spec = { algorithm: "calendar", limit: 100, period: "all" } as const;
   const expiresAt = Date.now() + 60_000;
   const ask = { bucket: budget.bucket, spec, need: 60, want: 0, held: true };
@@ -33,14 +38,7 @@ it("sets a budget again that begins at nothing, though an isolate reserved behin
 });
 
 it("can be told again where the ledger fails half-way, and counts nothing from before", async () => {
-  const { operate, account } = await pricedGateway(MILLION);
-  const path = `/budgets/account/${account}/all`;
-  const body = { limit_nano: 100, currency: "USD" };
-  await operate(path, "PUT", body);
-  const id = (await findAccount(testEnv.DB, account))?.id ?? "";
-  const budget = await findBudget(testEnv.DB, { scope: "account", id, period: "all" });
-  if (budget === null) throw new Error("there is no budget");
-  const ledger = testEnv.LEDGER.getByName(budget.subject);
+  const { operate, path, body, budget, ledger } = await budgeted();
   const spec = { algorithm: "calendar", limit: 100, period: "all" } as const;
   const expiresAt = Date.now() + 60_000;
   await ledger.take([
