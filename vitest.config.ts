@@ -49,7 +49,8 @@ const E2E_AT_LENGTH = ["test/e2e/{cli,push,uploaded-plugin,versions}.test.ts"];
 /** The Worker, where a test sends much, or waits for objects to do it. */
 const WORKER_AT_LENGTH = [
   "src/{allowance/allowance-object,canary/canary-object,log/start,object-calls}.worker.test.ts",
-  "src/{scaling/object/hanging,scaling/object/scaler,shard/account-index,shard/publish,versioned-object}.worker.test.ts",
+  "src/{shard/account-index,shard/publish,versioned-object}.worker.test.ts",
+  "src/scaling/object/{hanging,scaler}.worker.test.ts",
   "src/registry/{bundles,quotas,sweep}.worker.test.ts",
   "src/routes/{body-budget,decode-body,surrogates}.worker.test.ts",
   "src/routes/pool/{blobs,environments,models}.worker.test.ts",

@@ -16,7 +16,7 @@ type Service = ReturnType<typeof createAllowanceService>;
  */
 const REFUSED_MS = 250;
 
-/** How long a subject may take to end reservations, in milliseconds: those of others are told behind it. */
+/** Milliseconds that a subject may take to end reservations: a slower one is told again, alone. */
 const SETTLE_MS = 5000;
 
 const reserving = new WeakMap<Stores["ALLOWANCE"], Service>();

@@ -14,10 +14,13 @@ import { IDENTITY_HEADER } from "./pool-session.ts";
 const edge = env as Env;
 const SESSION = "session-forgotten";
 
+async function storeToken(id: string): Promise<void> {
+  const columns = "id, name, hash, hint, lanes, may_register_models, created_at";
+  await edge.DB.prepare(`INSERT INTO pool_tokens (${columns}) VALUES (?, '', ?, '', '[]', 0, 0)`).bind(id, id).run();
+}
+
 it("leaves nothing of it behind", async () => {
-  const insert =
-    "INSERT INTO pool_tokens (id, name, hash, hint, lanes, may_register_models, created_at) VALUES ('forgotten', '', 'forgotten', '', '[]', 0, 0)";
-  await edge.DB.prepare(insert).run();
+  await storeToken("forgotten");
   const gate = Promise.withResolvers<void>();
   const told = vi.spyOn(Scaler.prototype, "pool").mockImplementation(async ({ type }) => {
     if (type === "ended") return;
@@ -77,9 +80,7 @@ it("keeps claims to stop that come while it asks whether the pool's token holds"
 
 it("welcomes no pool whose channel was closed while the scaler was told of it", async () => {
   const session = "session-closed-early";
-  const insert =
-    "INSERT INTO pool_tokens (id, name, hash, hint, lanes, may_register_models, created_at) VALUES ('left', '', 'left', '', '[]', 0, 0)";
-  await edge.DB.prepare(insert).run();
+  await storeToken("left");
   const gate = Promise.withResolvers<void>();
   const told = vi.spyOn(Scaler.prototype, "pool").mockImplementation(async ({ type }) => {
     if (type !== "ended") await gate.promise;
@@ -115,9 +116,7 @@ it("welcomes no pool whose channel was closed while the scaler was told of it", 
 
 it("lets its pool come back as another session though one of its lanes can't be told", async () => {
   const lanes = ["lane-sick", "lane-well"];
-  const insert =
-    "INSERT INTO pool_tokens (id, name, hash, hint, lanes, may_register_models, created_at) VALUES ('back', '', 'back', '', '[]', 0, 0)";
-  await edge.DB.prepare(insert).run();
+  await storeToken("back");
   const types: string[] = [];
   const connect = async (session: string, previous?: string): Promise<void> => {
     const identity = { poolTokenId: "back", lanes, mayRegisterModels: false };

@@ -57,7 +57,7 @@ it("says nothing more once the channel is closed", async () => {
   expect(told).toEqual([]);
 });
 
-it("tells a lane again that never answers when it is tried again: all that comes meanwhile waits for that", async () => {
+it("tells a lane again that doesn't answer when it is tried again, and what came meanwhile", async () => {
   vi.useFakeTimers();
   onTestFinished(() => void vi.useRealTimers());
   const told: number[] = [];

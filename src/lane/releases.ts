@@ -20,7 +20,7 @@ import type { LaneEntry } from "./types.ts";
 
 /** Records of one produce. */
 const BATCH_RECORDS = 500;
-/** A shard that doesn't answer by then is told again: nothing more would ever be released. */
+/** A shard that doesn't answer by then is told again: until it answers, the lane releases nothing. */
 const CALL_LIMIT_MS = 10_000;
 
 export type ReleasesDeps = {

@@ -23,6 +23,30 @@ it("replays knobs that would order without end with no more machines than that",
   expect(simulate(requests, kind, { policy: endless, everyS: 1 }).mostMachines).toBeGreaterThan(100);
 });
 
+describe("a replay begins with what is there now", () => {
+  const single = { bootS: 60, slots: 1, billingS: 1, lossPerHour: 0 };
+  const form = { deviations: 0, looksAhead: false, keepsBusy: false, dayShare: 0, holdS: 0 };
+  /** Of 1,000 that come `everyS` apart and take 4.5 s each. */
+  const scoreWith = (everyS: number, startWith: number, knobs: { windowS: number; keepS: number }): number => {
+    const atS = Float64Array.from({ length: 1000 }, (_, i) => i * everyS);
+    const past: Past = {
+      ...{ requests: { atS, workS: atS.map(() => 4.5) }, before: new ArrivalsBefore(atS), day: null, kind: single },
+      ...{ meanWorkS: 4.5, startWith, most: 100, targetS: 1, lateShare: 0.05 },
+    };
+    return scoreOf({ ...form, backlogS: 1000, ...knobs }, past);
+  };
+
+  it("with its machines, which knobs that keep them long pay throughout", () => {
+    expect(scoreWith(10, 3, { windowS: 0, keepS: 100_000 }) / 10_000).toBeCloseTo(3, 1);
+  });
+
+  it("with its load, for which a forecast has enough machines from the first look on", () => {
+    const score = scoreWith(1, 5, { windowS: 600, keepS: 1 }) / 1000;
+    expect(score).toBeGreaterThan(4.9);
+    expect(score).toBeLessThan(5.2);
+  });
+});
+
 describe("a replay that is cut short", () => {
   const random = seededRandom(3);
   let nowS = 1_790_000_000;

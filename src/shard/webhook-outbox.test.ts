@@ -169,7 +169,7 @@ it("sends a message that is older than what was sent before it, and comes to res
   await expect.poll(() => dispatch.isPending()).toBe(false);
 });
 
-it("hands `start` on no later than the `completed` of the same millisecond, also where a page ends between them", async () => {
+it("hands `start` on no later than the `completed` of its millisecond, though a page ends between them", async () => {
   let nowMs = 10_000;
   const core = new ShardCore(memorySql(), { rules: defaultRules, now: () => nowMs, newToken: () => "token" });
   const submitOne = (...webhookEvents: ("start" | "completed")[]) => {

@@ -50,13 +50,11 @@ export class Instances {
     const own = this.all.filter((one) => one.name.username === name.username).length;
     if (!mayHaveMore(own, size, maxInstances, isAlone(this.#settings))) {
       const remedy = "remove those that are not needed with /delete-consumer, or raise kafka.limits.maxInstances";
-      throw new EdgeplaneError(
-        "rate_limited",
+      const held =
         size < maxInstances
-          ? `The user "${name.username}" has ${own} of ${maxInstances} consumer instances, and leaves the rest to others: ${remedy}.`
-          : `The bridge holds ${maxInstances} consumer instances already: ${remedy}.`,
-        { retryAfterMs: 1000 },
-      );
+          ? `The user "${name.username}" has ${own} of ${maxInstances} consumer instances; the rest is for others`
+          : `The bridge holds ${maxInstances} consumer instances already`;
+      throw new EdgeplaneError("rate_limited", `${held}: ${remedy}.`, { retryAfterMs: 1000 });
     }
     const instance = new Instance(this.#settings, name, topics, headers);
     this.#instances.set(key, instance);
