@@ -128,8 +128,8 @@ describe.runIf(hasRedis)("delivery through Redis", () => {
     expect(await create("short", "wait=30")).toMatchObject({ status: "succeeded", output: "short" });
     await until(async () => (await get(long.id)).status !== "starting", 10_000);
     await until(async () => (await get(long.id)).status !== "processing", 40_000);
-    // The lease is 15 s: without the heartbeat in Redis it would have begun again then. A grant that was on its way while
-    // the channel was cut may have been made again at once.
+    // The lease is 15 s: without the heartbeat in Redis it would have begun again then. A grant that was on its way
+    // while the channel was cut may have been made again at once.
     const ended = await get(long.id);
     expect(ended).toMatchObject({ status: "succeeded" });
     expect(Date.parse(String(ended.completed_at)) - createdAt).toBeLessThan(15_000 + 18_000);
