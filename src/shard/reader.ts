@@ -2,7 +2,7 @@
  * One reader of a prediction's frames. One piece is on its way to it at a time, and what comes meanwhile leaves
  * together in the next: an idle system tells each frame at once, a busy one several for the price of one.
  */
-import type { LagBudget } from "./lag-budget.ts";
+import type { LagBudget, Lagging } from "./lag-budget.ts";
 import type { StreamFrame } from "./types.ts";
 
 /** What may wait for a reader before it is cut, about in bytes; it can come back with the id of its last event. */
@@ -84,7 +84,18 @@ export function createReader(
     writingChars = 0;
     end();
   }
-  writer.closed.catch(leave).finally(onClosed);
+  const lagging: Lagging = {
+    waitingChars: () => waitingChars,
+    cut() {
+      drop();
+      end();
+    },
+  };
+  budget.enter(accountId, lagging);
+  writer.closed.catch(leave).finally(() => {
+    budget.leave(accountId, lagging);
+    onClosed();
+  });
 
   function add(line: string): void {
     const last = pieces.at(-1);
@@ -102,9 +113,8 @@ export function createReader(
       // Newline-delimited JSON.
       for (const frame of frames) add(`${JSON.stringify(frame)}\n`);
       write();
-      if (budget.passed(accountId) !== null) drop();
-      else if (waitingChars <= MAX_READER_LAG_CHARS && frames.at(-1)?.type !== "completed") return;
-      end();
+      const hasRoom = budget.makeRoom(accountId);
+      if (!hasRoom || waitingChars > MAX_READER_LAG_CHARS || frames.at(-1)?.type === "completed") end();
     },
     end,
   };

@@ -284,6 +284,25 @@ describe("what sleeping readers hold", () => {
     expect(waiters.readers()).toBe(41 - cut - 1);
   });
 
+  it("is taken back from those that lag most, so that one that reads goes on beside them", async () => {
+    const waiters = createWaiters(createObjectTimers(), newPipe);
+    const sleepers = Array.from({ length: 12 }, (_, index) => waiters.stream(`sleeps-${index}`, page, "a"));
+    // Eight of them hold nearly all that the account may.
+    for (let index = 0; index < 12; index += 1) waiters.notify(`sleeps-${index}`, [frame(1, 1_040_000)]);
+    const reader = waiters.stream("p", page, "a").getReader();
+    for (let seq = 1; seq <= 20; seq += 1) {
+      waiters.notify("p", [frame(seq, 80_000)]);
+      for (let told = ""; !told.includes(`"seq":${seq},`);) {
+        const { done, value } = await reader.read();
+        expect(done, `it ended before ${seq}`).toBe(false);
+        told = new TextDecoder().decode(value);
+      }
+    }
+    expect(waiters.streamRefusal("a")).toBeNull();
+    await Promise.all([reader.cancel(), ...sleepers.map((sleeper) => sleeper.cancel())]);
+    await expect.poll(waiters.readers).toBe(0);
+  });
+
   it("is free again when they have read or left", async () => {
     const waiters = createWaiters(createObjectTimers(), newPipe);
     for (let round = 0; round < 60; round += 1) {
