@@ -74,7 +74,7 @@ export const flags = {
   },
   "ahead-batches": {
     env: "EDGEPLANE_AHEAD_BATCHES",
-    help: "the most batches that wait here for each slot; only what should begin within a second does (default 32)",
+    help: "the most batches that wait here for each slot; only what should begin within half a second does (default 32)",
   },
   "setup-timeout-ms": {
     env: "EDGEPLANE_SETUP_TIMEOUT_MS",

@@ -7,7 +7,7 @@ import type { Prediction } from "./prediction.ts";
 import type { PredictionQueue } from "./prediction-queue.ts";
 
 /** What was taken ahead should begin within this time. */
-const LATE_MS = 1000;
+const LATE_MS = 500;
 
 /** Stops those whose time is up, and kills the processes of those that did not stop in their time of grace. */
 export function sweepDeadlines(

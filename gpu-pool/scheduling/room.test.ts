@@ -32,26 +32,26 @@ const roomOf = (changes: Partial<ModelLoad> = {}) => {
 };
 const busyFor = (ms: number): Place => place({ free: 0, runningForMs: [ms] });
 
-test("behind a long run nothing is taken ahead, until the second before its end", () => {
+test("behind a long run nothing is taken ahead, until half a second before its end", () => {
   expect(roomOf()).toEqual([1, 1]);
   expect(roomOf({ places: [busyFor(0)] })).toEqual([0, 0]);
-  expect(roomOf({ places: [busyFor(3999)] })).toEqual([0, 0]);
-  expect(roomOf({ places: [busyFor(4000)] })).toEqual([1, 1]);
-  expect(roomOf({ places: [busyFor(4000)], waiting: 1, counted: 1 })).toEqual([0, 0]);
+  expect(roomOf({ places: [busyFor(4499)] })).toEqual([0, 0]);
+  expect(roomOf({ places: [busyFor(4500)] })).toEqual([1, 1]);
+  expect(roomOf({ places: [busyFor(4500)], waiting: 1, counted: 1 })).toEqual([0, 0]);
 });
 
-test("a run that is late by more than a second may be late for long", () => {
-  expect(roomOf({ places: [busyFor(6000)] })).toEqual([1, 1]);
-  expect(roomOf({ places: [busyFor(6001)] })).toEqual([0, 0]);
+test("a run that is late by more than half a second may be late for long", () => {
+  expect(roomOf({ places: [busyFor(5500)] })).toEqual([1, 1]);
+  expect(roomOf({ places: [busyFor(5501)] })).toEqual([0, 0]);
 });
 
-test("of short runs as many are taken as begin within a second, up to the most batches ahead", () => {
-  expect(roomOf({ runMs: 100 })).toEqual([10, 2]);
-  expect(roomOf({ runMs: 100, batch: 4 })).toEqual([40, 8]);
+test("of short runs as many are taken as begin within half a second, up to the most batches ahead", () => {
+  expect(roomOf({ runMs: 100 })).toEqual([5, 2]);
+  expect(roomOf({ runMs: 100, batch: 4 })).toEqual([20, 8]);
   expect(roomOf({ runMs: 1 })).toEqual([33, 17]);
   expect(roomOf({ runMs: 1, places: [busyFor(0)] })).toEqual([32, 16]);
   expect(roomOf({ runMs: 10, places: [busyFor(0)] })).toEqual([32, 5]);
-  expect(roomOf({ runMs: 600, places: [busyFor(0)] })).toEqual([1, 1]);
+  expect(roomOf({ runMs: 300, places: [busyFor(0)] })).toEqual([1, 1]);
 });
 
 test("ahead of its slots a pool takes one batch, and one more for each run that it has seen", () => {
@@ -65,7 +65,7 @@ test("ahead of its slots a pool takes one batch, and one more for each run that 
   expect(roomOf({ runMs: 5000, runs: 9, places: [busyFor(0)] })).toEqual([0, 0]);
 });
 
-test("before the first run one is taken to last a second", () => {
+test("before the first run one is taken to last half a second", () => {
   expect(roomOf({ runMs: null })).toEqual([1, 1]);
   expect(roomOf({ runMs: null, places: [busyFor(0)] })).toEqual([1, 1]);
 });
@@ -101,9 +101,9 @@ test("the largest model of a device sets the bound; who has starts ahead keeps t
 
 test("time alone changes the room when a long run nears its end, and when it is late", () => {
   expect(nextChangeInMs([load()])).toBe(Infinity);
-  expect(nextChangeInMs([load({ places: [busyFor(1500)] })])).toBe(2500);
-  expect(nextChangeInMs([load({ places: [busyFor(4000)] })])).toBe(2001);
-  expect(nextChangeInMs([load({ places: [busyFor(6001)] })])).toBe(Infinity);
+  expect(nextChangeInMs([load({ places: [busyFor(1500)] })])).toBe(3000);
+  expect(nextChangeInMs([load({ places: [busyFor(4500)] })])).toBe(1001);
+  expect(nextChangeInMs([load({ places: [busyFor(5501)] })])).toBe(Infinity);
 });
 
 test("what is counted and does not run yet takes of the starts", () => {
@@ -123,7 +123,7 @@ test("starts ahead go to who has some ahead, then to the busiest, then to large 
 
 test("where batches pick among what waits, no start is counted of what comes while others wait", () => {
   const waits = { places: [busyFor(50)], runMs: 100, batch: 4, counted: 0 };
-  expect(roomOf({ ...waits, waiting: 20 })).toEqual([20, 4]);
-  expect(roomOf({ ...waits, waiting: 20, picks: true })).toEqual([20, 0]);
-  expect(roomOf({ ...waits, waiting: 0, picks: true })).toEqual([40, 4]);
+  expect(roomOf({ ...waits, waiting: 10 })).toEqual([10, 4]);
+  expect(roomOf({ ...waits, waiting: 10, picks: true })).toEqual([10, 0]);
+  expect(roomOf({ ...waits, waiting: 0, picks: true })).toEqual([20, 4]);
 });

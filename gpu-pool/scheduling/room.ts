@@ -1,17 +1,17 @@
 /**
- * What a pool has room for: of each model what it expects to begin within a second, and how many of these starts may be
- * counted at once. Pure.
+ * What a pool has room for: of each model what it expects to begin within half a second, and how many of these starts
+ * may be counted at once. Pure.
  *
- * A free slot takes a batch. Ahead of a slot wait as many batches as begin within a second by what runs took lately:
- * none behind a long run, so that what waits here never waits for a slot while another pool has one free. A few runs
+ * A free slot takes a batch. Ahead of a slot wait as many batches as begin within half a second by what runs took
+ * lately: none behind a long run, so that nothing waits here for long while another pool has a free slot. A few runs
  * say little of the next ones: ahead of all slots together wait one batch, and one more for each run that was seen.
  */
 import type { ModelRoom } from "../../src/contract/channel.ts";
 
 /** What is taken ahead begins within this time. */
-export const HORIZON_MS = 1000;
+const HORIZON_MS = 500;
 /** What a run is taken to last before the first was measured. */
-const UNKNOWN_RUN_MS = 1000;
+const UNKNOWN_RUN_MS = 500;
 /** Starts are counted ahead of a slot for what begins within this time, for one batch at least and so many at most. */
 const COUNTED_WITHIN_MS = 50;
 const MAX_COUNTED_BATCHES = 16;
@@ -72,7 +72,7 @@ export function roomsOf(loads: readonly ModelLoad[], aheadBatches: number): Mode
   });
 }
 
-/** How many may wait here: those that begin within a second. */
+/** How many may wait here: those that begin within half a second. */
 export function capacityOf({ places, runMs, runs, batch }: ModelLoad, aheadBatches: number): number {
   const slots = places.reduce((sum, place) => sum + freeOf(place), 0);
   const ahead = places.reduce((sum, place) => sum + aheadOf(place, runMs, aheadBatches), 0);
@@ -140,7 +140,7 @@ function freeOf({ state, slots, free }: Place): number {
   return free;
 }
 
-/** How many batches begin within a second behind those. */
+/** How many batches begin within half a second behind those. */
 function aheadOf({ state, free, runningForMs }: Place, runMs: number | null, aheadBatches: number): number {
   if (state !== "warm") return 0;
   const usualMs = runMs ?? UNKNOWN_RUN_MS;

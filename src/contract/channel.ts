@@ -52,7 +52,9 @@ export const ModelRoomSchema = z.object({
   /** `owner/name`. */
   model: z.string().max(130),
   version: z.string().max(64),
-  /** How many more predictions the pool takes: those that it expects to begin within a second, one batch at least. */
+  /**
+   * How many more predictions the pool takes: those that it expects to begin within half a second, one batch at least.
+   */
   room: z.number().int().nonnegative().max(1_000_000),
   /**
    * How many of them it starts at once: free slots, and ahead of these what begins within 50 ms, one batch at least.

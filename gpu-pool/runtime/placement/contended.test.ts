@@ -41,7 +41,7 @@ async function threeTaken() {
   return { host, all, until, backs: () => backs() - first };
 }
 
-test("a flooded model that can have no more processes takes what its own begin within a second, and hands none back", async () => {
+test("a flooded model that can have no more processes takes what its own begin within half a second, and hands none back", async () => {
   const { host, all, backs } = await threeTaken();
   const fromMs = host.nowMs;
   await all(400);
@@ -110,7 +110,7 @@ test("a process that was told to leave is no room: what comes while it still run
   const { clock, pass } = createSteppedClock();
   const host = new ContendedHost(clock, 1, { one: { loadMs: 500, runMs: 600 } });
   host.submit("first", "one");
-  await pass(700);
+  await pass(800);
   expect(host.roomOf("one")).toBe(1);
   host.end("one");
   expect(host.roomOf("one")).toBe(0);
