@@ -169,7 +169,7 @@ test("what an install that was broken off has left is thrown away; packages that
 });
 
 test("a signal ends the install, and the start after it", async () => {
-  npm("echo began >> npm.log; trap 'sleep 0.3; echo left >> npm.log; exit 1' TERM; while :; do sleep 0.1; done");
+  npm("trap 'sleep 0.3; echo left >> npm.log; exit 1' TERM; echo began >> npm.log; while :; do sleep 0.1; done");
   const ended = run();
   await expect.poll(() => existsSync(join(clone, "npm.log"))).toBe(true);
   process.kill(Number(readFileSync(lockFile(), "utf8").split(" ")[0]), "SIGTERM");

@@ -50,7 +50,10 @@ export class DeviceWatch {
   readonly #options: DeviceWatchOptions;
   readonly #ask: () => Promise<SmiReport>;
   #hasAskedVersion = false;
-  #underway: Promise<DeviceReport> | null = null;
+  /** Behind the look that began last. */
+  #latest: Promise<unknown> = Promise.resolve();
+  /** The look that has not begun. */
+  #next: Promise<DeviceReport> | null = null;
   #isStarted = false;
   #stop: () => void = () => {};
   readonly #cards = new KnownCards();
@@ -88,10 +91,20 @@ export class DeviceWatch {
         }));
   }
 
-  /** Looks, or waits for the look that is under way. */
+  /**
+   * Looks now. A look that is under way may have missed what has just changed: another one follows it then, one for all
+   * who ask meanwhile.
+   */
   look(): Promise<DeviceReport> {
-    this.#underway ??= this.#look().finally(() => (this.#underway = null));
-    return this.#underway;
+    if (this.#next === null) {
+      const begin = (): Promise<DeviceReport> => {
+        this.#next = null;
+        return this.#look();
+      };
+      this.#next = this.#latest.then(begin, begin);
+      this.#latest = this.#next;
+    }
+    return this.#next;
   }
 
   /**

@@ -9,6 +9,7 @@ import { askCudaVersion, cudaProblem } from "./cuda-version.ts";
 import { DeviceWatch } from "./device-watch.ts";
 import { FenceNews } from "./fence-news.ts";
 import { askNvidiaSmi, parseNvidiaSmi } from "./nvidia-smi.ts";
+import type { SmiReport } from "./nvidia-smi.ts";
 import { visibleOf } from "./visible.ts";
 
 const MIB = 1024 * 1024;
@@ -94,6 +95,29 @@ test("one sick card does not hide the others", async () => {
   const report = await askNvidiaSmi();
   expect(report.devices.map(({ id }) => id)).toEqual(["0"]);
   expect(report.problem).toContain("GPU 1 is lost");
+});
+
+test("a look that is asked for while another is under way says what was so then", async () => {
+  const cards = devices.slice(0, 1);
+  let used = 0;
+  const answers: (() => void)[] = [];
+  const ask = () =>
+    new Promise<SmiReport>((resolve) => {
+      const seen = cards.map((device) => ({ ...device, usedBytes: used }));
+      answers.push(() => resolve({ devices: seen, problem: null }));
+    });
+  const watch = new DeviceWatch({ clock: createHandClock().clock, visible: undefined, ask });
+  const usedNow = async (): Promise<unknown> => (await watch.look()).cuda.map(({ usedBytes }) => usedBytes);
+  const before = usedNow();
+  await expect.poll(() => answers.length).toBe(1);
+  used = 200;
+  const [after, beside] = [usedNow(), usedNow()];
+  answers[0]?.();
+  expect(await before).toEqual([0]);
+  await expect.poll(() => answers.length).toBe(2);
+  answers[1]?.();
+  expect(await Promise.all([after, beside])).toEqual([[200], [200]]);
+  expect(answers.length).toBe(2);
 });
 
 test("looks that come together are one, and a later one sees what has changed", async () => {

@@ -8,7 +8,7 @@
 import type { Clock } from "../../scheduling/clock.ts";
 import { MemoryEstimate } from "../../scheduling/placement/memory-estimate.ts";
 import { planPlacement } from "../../scheduling/placement/plan.ts";
-import { leftBeside, refusalOf } from "../../scheduling/placement/refusal.ts";
+import { refusalOf, sizesHadWhole } from "../../scheduling/placement/refusal.ts";
 import type { PlacedInstance, PlacementDevice, PlacementModel } from "../../scheduling/placement/types.ts";
 import type { Placeable, PlaceableInstance, SeenDevice } from "./placeable.ts";
 import { Shortages } from "./shortages.ts";
@@ -255,14 +255,13 @@ export class HostPlacer {
     if (known === undefined) return false;
     const pinned = this.#pinnedBeside(placeable);
     const own = this.#bytes.get(instance) ?? 0;
-    const devices = this.#devices().filter(
-      ({ id, memoryBytes }) => instance.devices.includes(id) && memoryBytes !== null,
-    );
-    const sizes = devices.map((device) => leftBeside(device, pinned));
-    const isShared = this.#neighbours(instance).some(({ name }) => pinned.every(({ id }) => id !== name));
-    const hadAll = !isShared && devices.some((device) => own >= leftBeside(device, pinned) - device.foreignBytes);
-    if (sizes.length === 0) return false;
-    if (hadAll) known.memory.exceeds(Math.min(...sizes));
+    const others = this.#neighbours(instance).filter(({ name }) => pinned.every(({ id }) => id !== name));
+    const devices = this.#devices().filter(({ id }) => instance.devices.includes(id));
+    if (devices.every(({ memoryBytes }) => memoryBytes === null)) return false;
+    const whole = sizesHadWhole(own, devices, pinned, others);
+    // Nobody knows which of several was too small: once it should have them whole, the smallest that it had so.
+    const hadAll = whole.length > 0 && (others.length === 0 || known.memory.alone);
+    if (hadAll) known.memory.exceeds(Math.min(...whole));
     else known.memory.ranOut();
     this.changed();
     return !known.memory.isHopeless && this.refusal(placeable) === null;

@@ -1,4 +1,4 @@
-/** Why a host can never place a model, whatever it ends for it. Pure. */
+/** Why a host can never place a model, whatever it ends for it, and what it could have of a device. Pure. */
 import type { ModelNeeds, PlacedInstance, PlacementDevice, PlacementModel } from "./types.ts";
 
 const GIBIBYTE = 1024 ** 3;
@@ -36,6 +36,23 @@ export function leftBeside({ id, memoryBytes }: PlacementDevice, instances: read
   return instances
     .filter(({ devices }) => devices.includes(id))
     .reduce((left, { bytes }) => left - bytes, memoryBytes ?? Infinity);
+}
+
+/**
+ * What those of the devices have, beside the pinned instances, that an instance of `own` bytes on each had for itself:
+ * it got all that other programs left, and none of the `others` was there.
+ */
+export function sizesHadWhole(
+  own: number,
+  devices: readonly PlacementDevice[],
+  pinned: readonly PlacedInstance[],
+  others: readonly Pick<PlacedInstance, "devices">[],
+): number[] {
+  return devices
+    .filter(({ id }) => others.every((other) => !other.devices.includes(id)))
+    .map((device) => ({ left: leftBeside(device, pinned), foreign: device.foreignBytes }))
+    .filter(({ left, foreign }) => own >= left - foreign)
+    .map(({ left }) => left);
 }
 
 function idsOf(devices: readonly PlacementDevice[]): string {
