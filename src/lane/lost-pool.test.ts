@@ -143,7 +143,7 @@ it("remembers no more of what was lost than its memory is meant for", () => {
   expect(lane.memory()).toMatchObject({ runs: 0, lost: 2 });
 });
 
-it("begins nothing that ended while its shard could not reach the lane for half a minute", () => {
+it("begins nothing that ended while its shard could not reach the lane for minutes", () => {
   let now = 1_000_000;
   const lane = new LaneCore(memorySql(), { now: () => now });
   const entry = (id: string): LaneEntry => ({
@@ -161,7 +161,7 @@ it("begins nothing that ended while its shard could not reach the lane for half 
   const [late, other] = [entry("a1"), entry("a2")];
   lane.reserve([late]);
   tell("a1");
-  now += 40_000;
+  now += 300_000;
   lane.reserve([other]);
   tell("a2");
   lane.granted([{ ...late, session: "one" }]);

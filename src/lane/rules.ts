@@ -30,8 +30,8 @@ export type LaneRules = {
   maxRuns: number;
   maxRunMs: number;
   /**
-   * Runs that ended before their shards told that they were granted, which leave an overloaded lane alone for 45 s at
-   * most; and as many whose session is over.
+   * Runs that ended before their shards told that they were granted, and as many whose session is over. A shard tells
+   * a lane that hangs again every 30 s, until it answers: what ended is remembered for several of these.
    */
   maxEnded: number;
   endedMs: number;
@@ -55,6 +55,6 @@ export const defaultRules: LaneRules = {
   maxRuns: 50_000,
   maxRunMs: 86_400_000,
   maxEnded: 10_000,
-  endedMs: 60_000,
+  endedMs: 600_000,
   maxVersions: 5000,
 };
