@@ -162,7 +162,8 @@ export class BacklogRule implements Policy {
     const leftS = (arriving: number): number => Math.max(0, inSystem * meanWorkS + arriving * bootS - doneS);
     const floor = this.#machinesFor(load + deviations * Math.sqrt(load));
     const backlogSlots = this.#slotsForBacklog(inSystem, sureLoad, leftS(sureLoad));
-    const backlog = this.#machinesFor(this.#withinLimit(backlogSlots, fleet, leftS));
+    const isFree = this.#limit === null;
+    const backlog = this.#machinesFor(isFree ? backlogSlots : this.#withinLimit(backlogSlots, fleet, leftS));
     const asked = Math.max(floor, backlog, inSystem > 0 || this.#isDaytime(nowS) ? 1 : 0);
     const wanted = this.#canHold(there, leftS(load)) ? Math.min(asked, there) : asked;
     const busy = keepsBusy ? this.#machinesFor(inSystem) : 0;

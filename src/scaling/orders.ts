@@ -8,6 +8,8 @@ export class Orders {
     if (this.#atS.length > booting) this.#atS = this.#atS.slice(this.#atS.length - booting);
     while (this.#atS.length < booting) this.#atS.push(this.#lookS ?? nowS);
     this.#lookS = nowS;
-    return this.#atS.reduce((sum, atS) => sum + nowS - atS, 0);
+    let sumS = 0;
+    for (const atS of this.#atS) sumS += nowS - atS;
+    return sumS;
   }
 }

@@ -1,5 +1,6 @@
 /** How often predictions arrive, over the last so many seconds: counted in 60 bins, however many there are. */
 const BINS = 60;
+const ROUNDING = 1e-6;
 
 export class RecentArrivals {
   readonly #windowS: number;
@@ -9,6 +10,8 @@ export class RecentArrivals {
   /** The bin of now, counted from the clock's zero. */
   #bin = -Infinity;
   #firstS: number | null = null;
+  /** Before that time nothing has to be counted anew. */
+  #sameBinUntilS = -Infinity;
 
   constructor(windowS: number) {
     this.#windowS = windowS;
@@ -48,6 +51,7 @@ export class RecentArrivals {
   }
 
   #advance(nowS: number): void {
+    if (nowS < this.#sameBinUntilS) return;
     const bin = Math.floor(nowS / this.#binS);
     if (bin - this.#bin >= BINS) {
       this.#counts.fill(0);
@@ -60,9 +64,11 @@ export class RecentArrivals {
       }
     }
     this.#bin = Math.max(this.#bin, bin);
+    this.#sameBinUntilS = (this.#bin + 1 - ROUNDING) * this.#binS;
   }
 
   #index(bin: number): number {
-    return ((bin % BINS) + BINS) % BINS;
+    const index = bin % BINS;
+    return index < 0 ? index + BINS : index;
   }
 }

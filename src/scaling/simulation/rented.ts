@@ -13,7 +13,7 @@ export class Rented {
   readonly #kind: Machines;
   readonly #byId: Machine[] = [];
   /** Those that are not gone, in the order of their renting. */
-  #active: Machine[] = [];
+  readonly #active: Machine[] = [];
   /** Machines that serve and take more, and those that boot. */
   ready = 0;
   booting = 0;
@@ -66,14 +66,22 @@ export class Rented {
   }
 
   /**
-   * Those that may leave when `count` are too many, the cheapest to lose first: what boots, the latest first; then what
-   * runs least. What boots and will be needed stays, even if the time is over that is paid for it.
+   * Those that leave when `count` are too many, of those that `may`, the cheapest to lose first: what boots, the latest
+   * first; then what runs least. What boots and will be needed stays, even if the time is over that is paid for it.
    */
-  leaving(count: number): Machine[] {
-    const needed = Math.max(0, this.booting - count);
-    const firstToServe = new Set(this.#active.filter(({ state }) => state === "booting").slice(0, needed));
-    const may = this.#active.filter((machine) => machine.state !== "draining" && !firstToServe.has(machine));
-    return may.toSorted((a, b) => leavingCost(a) - leavingCost(b) || b.rentedS - a.rentedS);
+  leaving(count: number, may: (machine: Machine) => boolean): Machine[] {
+    let needed = Math.max(0, this.booting - count);
+    const leaving: Machine[] = [];
+    for (const machine of this.#active) {
+      const isFirstToServe = machine.state === "booting" && needed > 0;
+      if (isFirstToServe) needed -= 1;
+      if (machine.state === "draining" || isFirstToServe || !may(machine)) continue;
+      // One alone is too many most of the time, and nothing is to be sorted.
+      const [least] = leaving;
+      if (count > 1 || least === undefined) leaving.push(machine);
+      else if (compareLeaving(machine, least) < 0) leaving[0] = machine;
+    }
+    return count > 1 ? leaving.sort(compareLeaving).slice(0, count) : leaving;
   }
 
   /** How much longer it is paid for already. */
@@ -95,11 +103,11 @@ export class Rented {
     this.paidS += this.#increments(nowS - machine.rentedS);
     this.#rentedSumS -= machine.rentedS;
     this.become(machine, "gone");
-    this.#active = this.#active.filter((other) => other !== machine);
+    this.#active.splice(this.#active.indexOf(machine), 1);
   }
 
   endAll(nowS: number): void {
-    for (const machine of this.#active) this.end(machine, nowS);
+    for (const machine of [...this.#active]) this.end(machine, nowS);
   }
 
   #increments(forS: number): number {
@@ -111,6 +119,11 @@ export class Rented {
     if (state === "ready") this.ready += by;
     else if (state === "booting") this.booting += by;
   }
+}
+
+/** Below 0: `a` is the cheaper one to lose. */
+function compareLeaving(a: Machine, b: Machine): number {
+  return leavingCost(a) - leavingCost(b) || b.rentedS - a.rentedS;
 }
 
 function leavingCost({ state, running }: Machine): number {

@@ -4,7 +4,7 @@
  * head. Requests go to the fullest machine that has a slot, whichever policy decides, so that others fall idle.
  */
 import { leavesAheadS } from "../leaving.ts";
-import type { Machines, Policy, Timed } from "../policy.ts";
+import type { Fleet, Machines, Policy, Timed } from "../policy.ts";
 import { EventHeap } from "./event-heap.ts";
 import { seededRandom } from "./random.ts";
 import { Rented } from "./rented.ts";
@@ -20,6 +20,8 @@ const LOST = 2;
 const NOWHERE = -1;
 const SAMPLES = 600;
 const MAX_SKIPPED_S = 86_400;
+/** At every eighth look the caller is asked whether the rest still matters. */
+const HOPE_EVERY = 8;
 
 /** When each request arrives, and for how long it holds a slot. Sorted by arrival. */
 export type Requests = { atS: Float64Array; workS: Float64Array };
@@ -55,7 +57,7 @@ export type SimulationOptions = {
   /** Neither `spent` nor `samples` is wanted. */
   isBrief?: boolean;
   /**
-   * Asked at each look with what will have been paid at least and who has been late: true ends the run there, since
+   * Asked at some looks with what will have been paid at least and who has been late: true ends the run there, since
    * the rest doesn't matter any more.
    */
   isHopeless?(atLeastS: number, late: number): boolean;
@@ -90,6 +92,9 @@ class Simulation {
   #nowS: number;
   #nextTickS: number;
   #lastTickS = -Infinity;
+  #looks = 0;
+  /** What the policy is told at a look: one object for all of them, since there are millions. */
+  readonly #fleet: Fleet = { nowS: 0, waiting: 0, oldestWaitS: 0, running: 0, ready: 0, booting: 0 };
   #arrived = 0;
   #finished = 0;
   #running = 0;
@@ -248,7 +253,10 @@ class Simulation {
   }
 
   #dispatch(): void {
+    const { slots } = this.#kind;
     while (this.#line.size > 0) {
+      const areAllBusy = this.#running - this.#finishing >= this.#rented.ready * slots;
+      if (areAllBusy) return;
       const machine = this.#rented.fullestWithSlot();
       if (machine === null) return;
       const request = this.#line.take();
@@ -267,17 +275,18 @@ class Simulation {
   }
 
   #tick(): void {
-    this.#run.isCut = this.#isHopeless?.(this.#atLeastS(), this.#run.late) ?? false;
+    this.#looks += 1;
+    if (this.#looks % HOPE_EVERY === 0) this.#run.isCut = this.#isHopeless?.(this.#atLeastS(), this.#run.late) ?? false;
     const { ready, booting } = this.#rented;
     const { first } = this.#line;
-    const asked = this.#policy.machines({
-      nowS: this.#nowS,
-      waiting: this.#line.size,
-      oldestWaitS: first === null ? 0 : this.#nowS - (this.#requests.atS[first] ?? 0),
-      running: this.#running,
-      ready,
-      booting,
-    });
+    const fleet = this.#fleet;
+    fleet.nowS = this.#nowS;
+    fleet.waiting = this.#line.size;
+    fleet.oldestWaitS = first === null ? 0 : this.#nowS - (this.#requests.atS[first] ?? 0);
+    fleet.running = this.#running;
+    fleet.ready = ready;
+    fleet.booting = booting;
+    const asked = this.#policy.machines(fleet);
     if (!Number.isFinite(asked)) throw new Error(`a policy asked for ${asked} machines`);
     const wanted = Math.min(asked, this.#most);
     const room = this.#mostThere - this.#rented.count;
@@ -296,7 +305,8 @@ class Simulation {
   #looksToSkip(wanted: number): number {
     const { ready, booting, count } = this.#rented;
     const isIdle = this.#line.size === 0 && this.#running === 0 && booting === 0 && count === ready && wanted <= ready;
-    const steadyS = isIdle ? (this.#policy.steadyUntilS?.(this.#nowS) ?? 0) - this.#nowS : 0;
+    if (!isIdle) return 1;
+    const steadyS = (this.#policy.steadyUntilS?.(this.#nowS) ?? 0) - this.#nowS;
     const paidS = wanted < ready ? this.#rented.firstPaidForS(this.#nowS) - 2 * this.#everyS : Infinity;
     const leftS = Math.min(steadyS, paidS, MAX_SKIPPED_S);
     return Math.max(1, Math.floor(leftS / this.#everyS));
@@ -324,12 +334,10 @@ class Simulation {
     const { usesPaidTime, meanWorkS = 0 } = this.#policy;
     // One more look comes before the increment is over.
     const marginS = 2 * this.#everyS;
-    let left = count;
-    for (const machine of this.#rented.leaving(count)) {
-      if (left === 0) return;
-      const aheadS = marginS + leavesAheadS(machine.running, meanWorkS, this.#kind);
-      if (usesPaidTime && this.#rented.paidForS(machine, this.#nowS) > aheadS) continue;
-      left -= 1;
+    const may = (machine: Machine): boolean =>
+      !usesPaidTime ||
+      this.#rented.paidForS(machine, this.#nowS) <= marginS + leavesAheadS(machine.running, meanWorkS, this.#kind);
+    for (const machine of this.#rented.leaving(count, may)) {
       if (machine.running === 0) this.#rented.end(machine, this.#nowS);
       else {
         this.#rented.become(machine, "draining");
