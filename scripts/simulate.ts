@@ -101,7 +101,7 @@ async function run({ traces, scenarios: file, scenario, rule, out }: Options): P
 
 function tasksOf(file: string, isChosen: readonly boolean[]): CaseTask[] {
   const { models } = readTrace(file);
-  return models.flatMap((_, model) =>
-    isChosen.flatMap((chosen, index) => (chosen ? [{ file, model, scenario: index }] : [])),
+  return models.flatMap(({ atS }, model) =>
+    isChosen.flatMap((chosen, index) => (chosen ? [{ file, model, scenario: index, requests: atS.length }] : [])),
   );
 }

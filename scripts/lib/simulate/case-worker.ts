@@ -7,8 +7,8 @@ import { readScenarios } from "./scenarios.ts";
 import { readTrace } from "./trace.ts";
 
 const DataSchema = z.object({ scenariosFile: z.string(), rules: z.array(z.string()) });
-/** A case by its trace's file, the model's index in it, and the scenario's index. */
-const TaskSchema = z.object({ file: z.string(), model: z.number(), scenario: z.number() });
+/** A case by its trace's file, the model's index in it, and the scenario's index; `requests` says how long it takes. */
+const TaskSchema = z.object({ file: z.string(), model: z.number(), scenario: z.number(), requests: z.number() });
 export type CaseTask = z.infer<typeof TaskSchema>;
 export type CaseAnswer = { result: CaseResult } | { problem: string };
 

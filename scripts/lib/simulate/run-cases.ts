@@ -13,7 +13,10 @@ export type CaseOptions = {
 /** Rejects with the first case's problem. */
 export async function runCases(tasks: readonly CaseTask[], options: CaseOptions): Promise<CaseResult[]> {
   const results = new Map<number, CaseResult>();
-  const waiting = tasks.map((task, index) => ({ task, index }));
+  // The longest first, so that the last ones end together.
+  const waiting = tasks
+    .map((task, index) => ({ task, index }))
+    .toSorted((one, other) => other.task.requests - one.task.requests);
   const workers = Array.from({ length: Math.min(tasks.length, availableParallelism()) }, () => startWorker(options));
   try {
     await Promise.all(
