@@ -91,7 +91,7 @@ it("finds a machine again that it was killed beside", async () => {
 it("takes its machines along where it is told to", async () => {
   const { service, ended } = start({ returnOnStop: true });
   edge.desire([wanted("running")]);
-  await expect.poll(() => edge.last?.machines).toHaveLength(1);
+  await expect.poll(() => edge.last?.machines).toMatchObject([{ machine: A, state: "running" }]);
   const machine = pid();
   service.kill("SIGTERM");
   expect(await ended).toStrictEqual([0, null]);
