@@ -133,9 +133,7 @@ export class ModelProcess {
       clock: options.clock,
       everyMs: options.healthEveryMs,
       ask: () => this.#tell({ type: "healthcheck" }),
-      onSick: (why) => {
-        this.sicken(why);
-      },
+      onSick: (why) => this.sicken(why),
     });
     makeScratch(options);
     this.#life = options.lives?.();
@@ -177,7 +175,7 @@ export class ModelProcess {
     return this.#usableSlots;
   }
 
-  /** How many batches it takes now: none while it starts, is about to leave, or is gone. */
+  /** How many batches it takes now: none while it starts, is about to leave, is being killed, or is gone. */
   get freeSlots(): number {
     return this.#takesWork ? this.#usableSlots - this.#busySlots.taken : 0;
   }
@@ -188,7 +186,7 @@ export class ModelProcess {
   }
 
   get #takesWork(): boolean {
-    return (this.#state === "ready" || this.#state === "busy") && !this.#expected && this.#sick === null;
+    return (this.#state === "ready" || this.#state === "busy") && !this.#expected && (this.#sick ?? this.#why) === null;
   }
 
   /** Gives a slot one batch and returns the slot's number: a free one, or the next that takes it ahead. */
