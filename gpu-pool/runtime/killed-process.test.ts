@@ -49,3 +49,12 @@ test("a process that is being killed takes no more work: who came meanwhile woul
   process.kill("it gave no sign of life");
   expect([process.freeSlots, process.takesAhead]).toEqual([0, false]);
 });
+
+test("a process that hangs in its driver, which no signal ends, is given up: what it ran goes on elsewhere", async () => {
+  const { process, deaths, pass } = await startStuck();
+  process.run({ type: "run", batch: 1, items: [] });
+  for (let seconds = 0; seconds < 60 && deaths.length === 0; seconds += 1) pass(1000);
+  expect(deaths).toMatchObject([{ hung: true, wasReady: true, expected: false }]);
+  expect(deaths[0]?.why).toContain("it gave no sign of life for 5 s");
+  expect(process.state).toBe("defunct");
+});

@@ -31,6 +31,8 @@ import { type UseLimits, UseWatch } from "./use-watch.ts";
 const LEAVE_MS = 5000;
 /** How long after the exit the pipes may take to run dry. */
 const DRAIN_MS = 300;
+/** One that hangs in a driver dies of no signal: so long after it was killed it is given up. */
+const UNKILLABLE_MS = 30_000;
 const KEEP_SCRATCH_MS = 600_000;
 /** How often a process is looked at. */
 const LOOK_MS = 1000;
@@ -222,6 +224,7 @@ export class ModelProcess {
     if (this.#state === "defunct") return;
     this.#why ??= why;
     signalGroup(this.#child, "SIGKILL");
+    this.#options.clock.after(UNKILLABLE_MS, () => this.#gone(`${this.#why ?? why} (no signal ends it)`));
   }
 
   /** It takes no more work, finishes what runs, and leaves. */
