@@ -5,6 +5,9 @@ import type { InstanceOptions } from "./instance.ts";
 import { launchKey } from "./models/configured.ts";
 import type { RunnerOptions } from "./runner-options.ts";
 
+/** Also of one that was there, and died: it starts on another device. */
+const FENCED = "its device takes nothing new";
+
 export type InstanceEvents = Pick<
   InstanceOptions,
   "onReady" | "onGrew" | "onSlotMessage" | "onGone" | "onBroken" | "onPrinted"
@@ -35,8 +38,13 @@ export function instanceOptionsOf(
     },
     async launch(instance, kind) {
       instance.launchedWith = launchKey(model);
+      if (placer.isOnFenced(instance)) throw new Error(FENCED);
       const prepared = await launch(instance.name, kind);
       await placer.aboutToLoad(instance);
+      if (placer.isOnFenced(instance)) {
+        prepared.discard?.();
+        throw new Error(FENCED);
+      }
       return { ...prepared, onLoaded };
     },
   });

@@ -364,9 +364,9 @@ export class ModelRunner {
   }
 
   #broken(instance: Instance, problem: SetupProblem): void {
+    this.#options.placer.changed();
     if (this.#placed.isFaultOfHost(instance, isOutOfMemory(problem))) return instance.forgive();
     this.#options.observe.broken(instance.name, problem);
-    this.#options.placer.changed();
     if (!this.instances.broken) return;
     this.#readiness.failed(problem);
     this.#handBackUnset();

@@ -38,6 +38,7 @@ export class ContendedHost {
   readonly #granted = new Map<string, Asked>();
   readonly #cards: readonly string[];
   readonly #placer: HostPlacer;
+  readonly #fenced = new Set<string>();
   #grants = 0;
   #isTelling = false;
 
@@ -58,6 +59,24 @@ export class ContendedHost {
 
   get nowMs(): number {
     return this.#clock.nowMs();
+  }
+
+  /** Nothing new may be put on this card, as a look finds. */
+  fence(card: string): void {
+    this.#fenced.add(card);
+    this.#placer.looked();
+    for (const runner of this.#runners) runner.hostChanged();
+  }
+
+  /** The cards that its processes are on. */
+  cardsOf(model: string): string[] {
+    return (this.#served.get(model)?.runner.instances.placed ?? []).flatMap(({ devices }) => devices);
+  }
+
+  /** Its processes die. */
+  kill(model: string): void {
+    for (const { process } of this.#served.get(model)?.runner.instances.all ?? [])
+      process?.kill("it exited with code 1");
   }
 
   /** What the pool says that it has room for. */
@@ -103,7 +122,8 @@ export class ContendedHost {
       const living = instances.filter(({ process, devices }) => process !== null && devices.includes(id));
       const usedBytes = living.length * CARD_BYTES;
       if (usedBytes > CARD_BYTES) throw new Error(`card ${id} has ${living.length} processes`);
-      return { id, kind: "cuda", memoryBytes: CARD_BYTES, usedBytes, problem: null };
+      const problem = this.#fenced.has(id) ? `GPU ${id} has uncorrected memory errors` : null;
+      return { id, kind: "cuda", memoryBytes: CARD_BYTES, usedBytes, problem };
     });
   }
 

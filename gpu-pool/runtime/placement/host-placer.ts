@@ -106,9 +106,10 @@ export class HostPlacer {
     return this.#refusalOn(placeable, this.#devices()) === null ? null : awaited.problem;
   }
 
-  /** Whether a device of it takes nothing new: what goes wrong there says nothing of its model. */
+  /** Whether a device of it takes nothing new, or is gone: what goes wrong there says nothing of its model. */
   isOnFenced({ devices }: PlaceableInstance): boolean {
-    return this.#options.devices().some(({ id, problem }) => problem !== null && devices.includes(id));
+    const well = new Set(this.#options.devices().flatMap(({ id, problem }) => (problem === null ? id : [])));
+    return !devices.every((id) => well.has(id));
   }
 
   #refusalOn(placeable: Placeable, devices: readonly PlacementDevice[]): string | null {
