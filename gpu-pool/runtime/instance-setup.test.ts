@@ -18,16 +18,17 @@ beforeEach(() => void processes.splice(0));
 const RAISED = { message: "OSError: no route to huggingface.co", traceback: "Traceback …" };
 
 /** An instance on one device, driven by what becomes of its processes, one after the other. */
-function start() {
+function start(onGone: (instance: Instance) => void = () => {}) {
   const broken: string[] = [];
+  const timers: (() => void)[] = [];
   const instance = new Instance({
     name: "m#0",
     slots: 1,
-    clock: { nowMs: () => 0, after: () => () => {} },
+    clock: { nowMs: () => 0, after: (_delayMs, run) => (timers.push(run), () => {}) },
     launch: async () => ({}) as Launch,
     onReady() {},
     onSlotMessage() {},
-    onGone() {},
+    onGone,
     onBroken: (_instance, { message }) => void broken.push(message),
     onGrew() {},
     onPrinted() {},
@@ -39,7 +40,7 @@ function start() {
     if (process === undefined) throw new Error("it has started");
     return process;
   };
-  return { instance, broken, started };
+  return { instance, broken, started, timers };
 }
 
 function dies(process: ProcessOptions, setupFailure: Death["setupFailure"], wasReady = false): void {
@@ -71,4 +72,17 @@ test.each([
   if (wasWell) process.onReady(1, 0);
   dies(process, failure);
   expect([instance.state, broken]).toEqual(["broken", [failure.message]]);
+});
+
+test("one that leaves its place as it dies is not started there again", async () => {
+  const { instance, started, timers } = start((one) => {
+    one.fail({ message: "its device broke again and again", traceback: "" });
+    one.forgive();
+  });
+  const first = await started(1);
+  first.onReady(1, 0);
+  dies(first, null, true);
+  expect([instance.state, instance.placement]).toEqual(["stopped", "none"]);
+  for (const run of timers) run();
+  expect([instance.state, instance.placement]).toEqual(["stopped", "none"]);
 });

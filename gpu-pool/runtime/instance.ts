@@ -321,7 +321,7 @@ export class Instance {
     const stopped = this.#state === "stopped";
     this.#enter(stopped ? "stopped" : "waiting");
     this.#options.onGone(this, death, runs);
-    if (stopped || this.state === "broken") return;
+    if (this.#state !== "waiting") return;
     if (death.setupFailure !== null) {
       const { message, traceback } = death.setupFailure;
       // One that took too long, or too much, has no traceback.
