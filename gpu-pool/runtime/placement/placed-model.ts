@@ -22,7 +22,7 @@ import { isMisfit, Replacement } from "./replacement.ts";
 
 /** So long a prediction waits here for a place. */
 const PATIENCE_MS = 15_000;
-/** So long it wants its place after what it held went back. */
+/** So long it wants its place after what it held went back, unless it had it. */
 const INSISTS_MS = 120_000;
 
 export type PlacedModelOptions = {
@@ -131,6 +131,7 @@ export class PlacedModel implements Placeable {
     if (this.#isClosed) return 0;
     const { placed } = instances;
     if (placed.length > 0) this.#isWarmDue = false;
+    if (instances.ready) this.#insistsUntilMs = -Infinity;
     const insists = nowMs < this.#insistsUntilMs;
     const atLeast = model.placement.pinned || this.#isWarmDue || insists ? 1 : 0;
     const least = Math.min(this.needs.count, Math.max(placed.length, this.#replacement.kept, atLeast));
