@@ -34,6 +34,8 @@ export class FakeHost {
   readonly placer: HostPlacer;
   readonly models: FakeModel[] = [];
   readonly cards: readonly { id: string; size: number }[];
+  /** What other programs hold of them. */
+  readonly others = new Map<string, number>();
   #timers: { atMs: number; run: () => void }[] = [];
   readonly clock: Clock = {
     nowMs: () => this.nowMs,
@@ -67,12 +69,12 @@ export class FakeHost {
     this.placer.changed();
   }
 
-  /** What the processes on it hold in truth. */
+  /** What the processes on it, and other programs, hold in truth. */
   usedOf(card: string): number {
     return this.models
       .flatMap(({ instances }) => instances)
       .filter(({ devices }) => devices.includes(card))
-      .reduce((sum, { held }) => sum + held, 0);
+      .reduce((sum, { held }) => sum + held, this.others.get(card) ?? 0);
   }
 
   /** What the placer has set aside on it. */

@@ -10,6 +10,7 @@ import { MemoryEstimate } from "../../scheduling/placement/memory-estimate.ts";
 import { planPlacement } from "../../scheduling/placement/plan.ts";
 import { refusalOf, sizesHadWhole } from "../../scheduling/placement/refusal.ts";
 import type { PlacedInstance, PlacementDevice, PlacementModel } from "../../scheduling/placement/types.ts";
+import { Beyond } from "./beyond.ts";
 import type { Placeable, PlaceableInstance, SeenDevice } from "./placeable.ts";
 import { Shortages } from "./shortages.ts";
 
@@ -25,8 +26,6 @@ export type HostPlacerOptions = {
 
 /** Runs begin and end by the thousand; what they mean for placement is looked at so often. */
 const SOON_MS = 50;
-/** What a device held beyond what is known stays set aside so long after it was seen last: a run may take it again. */
-const BEYOND_KEPT_MS = 1_800_000;
 
 type Known = {
   placeable: Placeable;
@@ -42,8 +41,9 @@ export class HostPlacer {
   readonly #known = new Map<Placeable, Known>();
   /** What placed instances are taken to use of each of their devices. */
   readonly #bytes = new Map<PlaceableInstance, number>();
-  /** Of these bytes, what was set down to an instance because its device held more than is known. */
-  readonly #beyond = new WeakMap<PlaceableInstance, { bytes: number; seenAtMs: number }>();
+  readonly #beyond = new Beyond(this.#bytes);
+  /** Those that have a place, and whose process is not started yet: they hold nothing. */
+  readonly #unstarted = new Set<PlaceableInstance>();
   readonly #loads = new WeakMap<PlaceableInstance, Load>();
   readonly #foreign = new Map<string, number>();
   readonly #shortages = new Shortages();
@@ -157,49 +157,32 @@ export class HostPlacer {
   }
 
   /**
-   * The devices were looked at. What is used of one that none of ours is on is foreign, and never more is foreign than
-   * is used; what is used beyond what is known is set down to those of ours that are there, so that ending them is seen
-   * to free it, until it was seen no more for `BEYOND_KEPT_MS`: it may have been another program's.
+   * The devices were looked at. What is used of one that none of our processes is on is foreign, and never more is
+   * foreign than is used; what is used beyond what is known is set down to those of ours that are there.
    */
   looked(): void {
     const nowMs = this.#options.clock.nowMs();
     for (const { id, usedBytes, memoryBytes } of this.#options.devices()) {
       if (usedBytes === null) continue;
       const residents = this.#instances().filter((one) => one.placement !== "none" && one.devices.includes(id));
-      const foreign = residents.length === 0 ? usedBytes : Math.min(usedBytes, this.#foreign.get(id) ?? 0);
+      const isOurs = residents.some((one) => !this.#unstarted.has(one));
+      const foreign = isOurs ? Math.min(usedBytes, this.#foreign.get(id) ?? 0) : usedBytes;
       this.#foreign.set(id, foreign);
       if (residents.some(({ placement }) => placement === "loading")) continue;
       const ours = Math.min(usedBytes, memoryBytes ?? Infinity) - foreign;
       const excess = ours - this.#takenOf(id);
-      if (excess > 0) for (const one of residents) this.#setDown(one, excess / residents.length, nowMs);
-      else this.#takeBack(residents, -excess, nowMs);
+      if (excess > 0) for (const one of residents) this.#beyond.setDown(one, excess / residents.length, nowMs);
+      else this.#beyond.takeBack(residents, -excess, nowMs);
     }
     this.changed();
-  }
-
-  #setDown(one: PlaceableInstance, bytes: number, nowMs: number): void {
-    this.#bytes.set(one, (this.#bytes.get(one) ?? 0) + bytes);
-    this.#beyond.set(one, { bytes: (this.#beyond.get(one)?.bytes ?? 0) + bytes, seenAtMs: nowMs });
-  }
-
-  /** `unused`: what is set aside on a device and not in use. */
-  #takeBack(residents: readonly PlaceableInstance[], unused: number, nowMs: number): void {
-    for (const one of residents) {
-      const beyond = this.#beyond.get(one);
-      if (beyond === undefined) continue;
-      if (unused < beyond.bytes) beyond.seenAtMs = nowMs;
-      if (nowMs - beyond.seenAtMs < BEYOND_KEPT_MS) continue;
-      this.#bytes.set(one, (this.#bytes.get(one) ?? 0) - beyond.bytes);
-      this.#beyond.delete(one);
-      unused -= beyond.bytes;
-    }
   }
 
   /** An instance's process is about to be started: what its devices hold is noted. */
   async aboutToLoad(instance: PlaceableInstance): Promise<void> {
     const kinds = new Map(this.#options.devices().map((device) => [device.id, device.kind]));
     if (!instance.devices.some((id) => kinds.get(id) === "cuda")) return;
-    await this.#options.look();
+    this.#unstarted.add(instance);
+    await this.#options.look().finally(() => this.#unstarted.delete(instance));
     const used = this.#usedOf(instance);
     if (used === null) return;
     const others = this.#neighbours(instance);
@@ -260,9 +243,9 @@ export class HostPlacer {
     const devices = this.#devices().filter(({ id }) => instance.devices.includes(id));
     if (devices.every(({ memoryBytes }) => memoryBytes === null)) return false;
     const whole = sizesHadWhole(own, devices, pinned, others);
-    // Nobody knows which of several was too small: once it should have them whole, the smallest that it had so.
-    const hadAll = whole.length > 0 && (others.length === 0 || known.memory.alone);
-    if (hadAll) known.memory.exceeds(Math.min(...whole));
+    // Before it should have them whole, another program may have had a part of which nobody knew. And nobody knows which
+    // of several was too small: the smallest that it had whole.
+    if (known.memory.alone && whole.length > 0) known.memory.exceeds(Math.min(...whole));
     else known.memory.ranOut();
     this.changed();
     return !known.memory.isHopeless && this.refusal(placeable) === null;
@@ -294,7 +277,7 @@ export class HostPlacer {
       const instance = placeable.instances.find(({ placement }) => placement === "none");
       if (instance === undefined) return;
       this.#bytes.set(instance, bytes);
-      this.#beyond.delete(instance);
+      this.#beyond.forget(instance);
       instance.start(devices, placeable.needs.kind);
     }
   }
@@ -360,7 +343,7 @@ export class HostPlacer {
       const own = this.#bytes.get(instance);
       if (own === undefined) continue;
       this.#bytes.set(instance, Math.min(memory.bytes, own + this.#leftOn(instance)));
-      this.#beyond.delete(instance);
+      this.#beyond.forget(instance);
     }
   }
 

@@ -4,7 +4,7 @@
  *
  *   nothing, or a hint ── loaded ──▶ measured ── grew ──▶ more
  *   any ── ran out of memory beside others ──▶ alone (whole devices) ── loaded ──▶ measured
- *   any ── ran out of memory on a device of its own ──▶ nothing, but at least what that device has
+ *   any ── ran out of memory on a device of its own ──▶ what is more than it had there, and at least that
  */
 
 /** Runs take memory that loading didn't; an author's hint includes it. */
@@ -74,11 +74,11 @@ export class MemoryEstimate {
     this.alone = true;
   }
 
-  /** A whole device of so many bytes was not enough. */
+  /** So many bytes of a device were not enough. */
   exceeds(bytes: number): void {
     this.#tries += 1;
-    this.hint = null;
-    this.#measured = null;
+    if (this.hint !== null && this.hint <= bytes) this.hint = null;
+    if (this.#measured !== null && this.#measured <= bytes) this.#measured = null;
     this.least = Math.max(this.least, bytes + 1);
   }
 }

@@ -137,7 +137,7 @@ function keptByPinned({ device }: Account, { model }: PlacementModel, { models, 
 /** What must be free on a device, of which it could have `room`. */
 function needOf({ kind, bytes, least, alone }: PlacementModel, room: number): number {
   if (room === Infinity) return bytes ?? 0;
-  if (alone) return Math.max(room, least, 1);
+  if (alone) return Math.max(room, least, bytes ?? 1, 1);
   return bytes ?? (kind === "cuda" ? Math.max(room * UNKNOWN_SHARE, least, 1) : 0);
 }
 

@@ -39,8 +39,8 @@ export function leftBeside({ id, memoryBytes }: PlacementDevice, instances: read
 }
 
 /**
- * What those of the devices have, beside the pinned instances, that an instance of `own` bytes on each had for itself:
- * it got all that other programs left, and none of the `others` was there.
+ * What pinned instances and other programs left of those devices that an instance of `own` bytes on each had for
+ * itself: it got all of that, and none of the `others` was there.
  */
 export function sizesHadWhole(
   own: number,
@@ -50,9 +50,8 @@ export function sizesHadWhole(
 ): number[] {
   return devices
     .filter(({ id }) => others.every((other) => !other.devices.includes(id)))
-    .map((device) => ({ left: leftBeside(device, pinned), foreign: device.foreignBytes }))
-    .filter(({ left, foreign }) => own >= left - foreign)
-    .map(({ left }) => left);
+    .map((device) => leftBeside(device, pinned) - device.foreignBytes)
+    .filter((left) => own >= left);
 }
 
 function idsOf(devices: readonly PlacementDevice[]): string {
