@@ -34,6 +34,10 @@ export class FakeHost {
   readonly placer: HostPlacer;
   readonly models: FakeModel[] = [];
   readonly cards: readonly { id: string; size: number }[];
+  /** Looks at the cards fail. */
+  isBlind = false;
+  /** Called while they are looked at. */
+  onLook: () => void = () => {};
   /** What other programs hold of them. */
   readonly others = new Map<string, number>();
   #timers: { atMs: number; run: () => void }[] = [];
@@ -56,17 +60,24 @@ export class FakeHost {
           kind: "cuda",
           memoryBytes: size,
           problem: null,
-          usedBytes: this.usedOf(id),
+          usedBytes: this.isBlind ? null : this.usedOf(id),
         })),
-      look: async () => this.placer.looked(),
+      look: async () => {
+        this.onLook();
+        this.placer.looked();
+      },
       onBlocked() {},
     });
-    for (const [index, spec] of specs.entries()) {
-      const model = new FakeModel(this, `m${index}`, spec);
-      this.models.push(model);
-      this.placer.add(model);
-    }
+    for (const spec of specs) this.add(spec);
     this.placer.changed();
+  }
+
+  /** One more model is served. */
+  add(spec: FakeModelSpec): FakeModel {
+    const model = new FakeModel(this, `m${this.models.length}`, spec);
+    this.models.push(model);
+    this.placer.add(model);
+    return model;
   }
 
   /** What the processes on it, and other programs, hold in truth. */

@@ -11,6 +11,7 @@ import { planPlacement } from "../../scheduling/placement/plan.ts";
 import { refusalOf, sizesHadWhole } from "../../scheduling/placement/refusal.ts";
 import type { PlacedInstance, PlacementDevice, PlacementModel } from "../../scheduling/placement/types.ts";
 import { Beyond } from "./beyond.ts";
+import { usedOf } from "./placeable.ts";
 import type { Placeable, PlaceableInstance, SeenDevice } from "./placeable.ts";
 import { Shortages } from "./shortages.ts";
 
@@ -45,6 +46,8 @@ export class HostPlacer {
   /** Those that have a place, and whose process is not started yet: they hold nothing. */
   readonly #unstarted = new Set<PlaceableInstance>();
   readonly #loads = new WeakMap<PlaceableInstance, Load>();
+  /** Those that live, of models of which no look has told what a load of them takes. */
+  readonly #unmeasured = new Map<PlaceableInstance, Known>();
   readonly #foreign = new Map<string, number>();
   readonly #shortages = new Shortages();
   #isDue = false;
@@ -174,6 +177,7 @@ export class HostPlacer {
       if (excess > 0) for (const one of residents) this.#beyond.setDown(one, excess / residents.length, nowMs);
       else this.#beyond.takeBack(residents, -excess, nowMs);
     }
+    for (const [instance, known] of this.#unmeasured) this.#measureLate(instance, known);
     this.changed();
   }
 
@@ -183,7 +187,7 @@ export class HostPlacer {
     if (!instance.devices.some((id) => kinds.get(id) === "cuda")) return;
     this.#unstarted.add(instance);
     await this.#options.look().finally(() => this.#unstarted.delete(instance));
-    const used = this.#usedOf(instance);
+    const used = usedOf(instance, this.#options.devices());
     if (used === null) return;
     const others = this.#neighbours(instance);
     for (const other of others) this.#doubt(other);
@@ -193,11 +197,15 @@ export class HostPlacer {
   /** It is loaded: what its devices hold more than before is what an instance takes. */
   async loaded(placeable: Placeable, instance: PlaceableInstance): Promise<void> {
     const load = this.#loads.get(instance);
-    this.#loads.delete(instance);
     const known = this.#known.get(placeable);
     if (load !== undefined && known !== undefined) {
       await this.#options.look();
-      this.#measure(known, load, this.#usedOf(instance));
+      // What died meanwhile is told nothing of.
+      if (this.#loads.get(instance) === load) {
+        this.#loads.delete(instance);
+        this.#measure(known, load, usedOf(instance, this.#options.devices()));
+        if (known.memory.bytes === null) this.#unmeasured.set(instance, known);
+      }
     }
     this.changed();
   }
@@ -207,6 +215,19 @@ export class HostPlacer {
     if (used === null || (load.isDoubtful && known.memory.bytes !== null)) return;
     const taken = Math.max(0, ...Array.from(used, ([id, bytes]) => bytes - (load.used.get(id) ?? 0)));
     if (load.isDoubtful && taken === 0) return;
+    this.#loadTook(known, taken, used);
+  }
+
+  /** No look told what its load took: no more can it be than its devices hold now beyond what is known of others. */
+  #measureLate(instance: PlaceableInstance, known: Known): void {
+    const used = usedOf(instance, this.#options.devices());
+    if (used === null || known.memory.bytes !== null) return;
+    const own = this.#bytes.get(instance) ?? 0;
+    const most = Array.from(used, ([id, bytes]) => bytes - (this.#foreign.get(id) ?? 0) - this.#takenOf(id) + own);
+    if (Math.max(...most) > 0) this.#loadTook(known, Math.max(...most), used);
+  }
+
+  #loadTook(known: Known, taken: number, used: ReadonlyMap<string, number>): void {
     known.memory.loaded(
       taken,
       Math.min(
@@ -229,6 +250,7 @@ export class HostPlacer {
   /** It died or ended: what is measured beside it meanwhile says nothing. */
   gone(instance: PlaceableInstance): void {
     this.#loads.delete(instance);
+    this.#unmeasured.delete(instance);
     for (const other of this.#neighbours(instance)) this.#doubt(other);
     this.changed();
   }
@@ -353,16 +375,6 @@ export class HostPlacer {
       devices.includes(id) && memoryBytes !== null ? memoryBytes - foreignBytes - this.#takenOf(id) : [],
     );
     return Math.max(0, Math.min(...left));
-  }
-
-  #usedOf({ devices }: PlaceableInstance): Map<string, number> | null {
-    const used = new Map<string, number>();
-    for (const { id, usedBytes } of this.#options.devices()) {
-      if (!devices.includes(id)) continue;
-      if (usedBytes === null) return null;
-      used.set(id, usedBytes);
-    }
-    return used;
   }
 
   #takenOf(device: string): number {

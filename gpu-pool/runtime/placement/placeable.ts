@@ -36,3 +36,14 @@ export type SeenDevice = Omit<PlacementDevice, "foreignBytes"> & {
   /** It is missing, and may be back in a moment. */
   isAwaited?: boolean;
 };
+
+/** What is used of each of its devices; null where that isn't told of all. */
+export function usedOf({ devices }: PlaceableInstance, seen: readonly SeenDevice[]): Map<string, number> | null {
+  const used = new Map<string, number>();
+  for (const { id, usedBytes } of seen) {
+    if (!devices.includes(id)) continue;
+    if (usedBytes === null) return null;
+    used.set(id, usedBytes);
+  }
+  return used;
+}
