@@ -35,6 +35,8 @@ export function instanceOptionsOf(
       meter.lives({ name: instance.name, model: model.manifest, devices: instance.devices }, instance.phase);
       // What it would have taken it takes no more.
       if (instance.placement === "leaving") onRoom();
+      // Without a process it leaves its place at once, and nothing else may tell.
+      if (instance.placement === "none") placer.changed();
     },
     async launch(instance, kind) {
       instance.launchedWith = launchKey(model);

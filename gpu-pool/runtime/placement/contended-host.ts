@@ -11,6 +11,7 @@ import type { DeviceWatch } from "../devices/device-watch.ts";
 import { CogYamlSchema } from "../environments/cog-yaml.ts";
 import { ModelRunner } from "../model-runner.ts";
 import type { Model } from "../models/model.ts";
+import { Postponed } from "../postponed.ts";
 import { createPrediction } from "../prediction.ts";
 import type { Reporter } from "../prediction.ts";
 import { HostPlacer } from "./host-placer.ts";
@@ -22,8 +23,11 @@ const WAY_MS = 10;
 const SWEEP_MS = 200;
 const AHEAD_BATCHES = 32;
 
-/** Of a model: how long a process loads, and a prediction runs; `hint`: its author says what it takes (default). */
-export type Times = { loadMs: number; runMs: number; hint?: boolean };
+/**
+ * Of a model: how long a process loads, and a prediction runs; `hint`: its author says what it takes (default).
+ * `postponedMs`: after this it turns out that its processes can't be started for now.
+ */
+export type Times = { loadMs: number; runMs: number; hint?: boolean; postponedMs?: number };
 /** One prediction at the edge. `endedAtMs`: null until it has run. */
 export type Asked = { account: string; model: string; atMs: number; endedAtMs: number | null; handedBack: number };
 
@@ -127,18 +131,25 @@ export class ContendedHost {
     });
   }
 
-  #runner(name: string, { loadMs, runMs, hint = true }: Times): ModelRunner {
+  #runner(name: string, { loadMs, runMs, hint = true, postponedMs }: Times): ModelRunner {
     const launch = {
       ...{ python: "python3", modelDir: "", childPath: "", childModule: "m", slots: 1, scratchDir: "", jail: null },
       ...{ setupTimeoutMs: 60_000, silenceMs: 60_000, progressMs: null, healthEveryMs: 60_000 },
       env: { LOAD_MS: String(loadMs), RUN_MS: String(runMs) },
     };
     const devices = { report: { cuda: this.#cards }, refusalOf: () => null } as unknown as DeviceWatch;
+    const postpone = async (delayMs: number): Promise<never> => {
+      await new Promise<void>((resolve) => this.#clock.after(delayMs, resolve));
+      throw new Postponed("its files can't be had for now");
+    };
     const nothing = (): void => {};
     const runner: ModelRunner = new ModelRunner({
       ...{ label: name, model: modelOf(name, hint), placer: this.#placer, clock: this.#clock },
       ...{ devices, report: this.#report() as Reporter },
-      ...{ meter: { lives: nothing, begin: nothing, off: nothing }, launch: async () => launch },
+      ...{
+        meter: { lives: nothing, begin: nothing, off: nothing },
+        launch: async () => (postponedMs === undefined ? launch : postpone(postponedMs)),
+      },
       ...{ prepare: () => null, cancelGraceMs: 1000, aheadBatches: AHEAD_BATCHES, shortage: () => null },
       startQuota: () => startQuotas(this.#loads())[this.#runners.indexOf(runner)] ?? 0,
       ...{ onDiskFull: nothing, onLoaded: nothing, onRoom: () => this.#tellSoon(), onEnded: nothing },

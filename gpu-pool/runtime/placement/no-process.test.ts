@@ -1,0 +1,31 @@
+/** Places that are held without a process: of one that dies again and again, or that can't be started for now. */
+import { expect, test, vi } from "vitest";
+import { createSteppedClock } from "../../../test/unit/hand-clock.ts";
+import { ContendedHost } from "./contended-host.ts";
+
+vi.mock("../model-process.ts", async () => ({ ModelProcess: (await import("./fake-process.ts")).FakeProcess }));
+
+test("a card is another's as soon as the process that waits to be started there has to leave it", async () => {
+  const { clock, pass } = createSteppedClock();
+  const host = new ContendedHost(clock, 1, { dies: { loadMs: 100, runMs: 10 }, other: { loadMs: 100, runMs: 10 } });
+  host.submit("first", "dies");
+  await pass(1000);
+  for (let deaths = 0; deaths < 20; deaths += 1) {
+    host.kill("dies");
+    await pass(deaths < 19 ? 150 : 10);
+  }
+  host.submit("first", "other");
+  await pass(1500);
+  expect(host.asked[1]?.endedAtMs).not.toBeNull();
+});
+
+test("so it is as soon as a process can't be started there for now", async () => {
+  const { clock, pass } = createSteppedClock();
+  const away = { loadMs: 100, runMs: 10, postponedMs: 3000 };
+  const host = new ContendedHost(clock, 1, { away, other: { loadMs: 100, runMs: 10 } });
+  host.submit("first", "away");
+  await pass(1000);
+  host.submit("first", "other");
+  await pass(2500);
+  expect(host.asked[1]?.endedAtMs).not.toBeNull();
+});
