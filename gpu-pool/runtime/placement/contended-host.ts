@@ -25,9 +25,10 @@ const AHEAD_BATCHES = 32;
 
 /**
  * Of a model: how long a process loads, and a prediction runs; `hint`: its author says what it takes (default).
- * `postponedMs`: after this it turns out that its processes can't be started for now.
+ * `postponedMs`: after this it turns out that its processes can't be started for now. `failsOn`: a card on which its
+ * set-up fails.
  */
-export type Times = { loadMs: number; runMs: number; hint?: boolean; postponedMs?: number };
+export type Times = { loadMs: number; runMs: number; hint?: boolean; postponedMs?: number; failsOn?: string };
 /** One prediction at the edge. `endedAtMs`: null until it has run. */
 export type Asked = { account: string; model: string; atMs: number; endedAtMs: number | null; handedBack: number };
 
@@ -68,6 +69,11 @@ export class ContendedHost {
   /** Nothing new may be put on this card, as a look finds. */
   fence(card: string): void {
     this.#fenced.add(card);
+    this.look();
+  }
+
+  /** The cards are looked at, as they are from time to time. */
+  look(): void {
     this.#placer.looked();
     for (const runner of this.#runners) runner.hostChanged();
   }
@@ -131,11 +137,11 @@ export class ContendedHost {
     });
   }
 
-  #runner(name: string, { loadMs, runMs, hint = true, postponedMs }: Times): ModelRunner {
+  #runner(name: string, { loadMs, runMs, hint = true, postponedMs, failsOn = "" }: Times): ModelRunner {
     const launch = {
       ...{ python: "python3", modelDir: "", childPath: "", childModule: "m", slots: 1, scratchDir: "", jail: null },
       ...{ setupTimeoutMs: 60_000, silenceMs: 60_000, progressMs: null, healthEveryMs: 60_000 },
-      env: { LOAD_MS: String(loadMs), RUN_MS: String(runMs) },
+      env: { LOAD_MS: String(loadMs), RUN_MS: String(runMs), FAILS_ON: failsOn },
     };
     const devices = { report: { cuda: this.#cards }, refusalOf: () => null } as unknown as DeviceWatch;
     const postpone = async (delayMs: number): Promise<never> => {

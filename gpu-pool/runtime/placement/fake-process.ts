@@ -1,6 +1,6 @@
 /**
  * For tests, in the place of `ModelProcess`: a process that takes a given time to load and to run, by its clock alone.
- * `env` says both, in milliseconds.
+ * `env` says both, in milliseconds, and the card on which its set-up fails.
  */
 import type { RunMessage, SlotMessage } from "../child-messages.ts";
 import type { Frame } from "../frames.ts";
@@ -24,6 +24,7 @@ export class FakeProcess {
     this.origin = { scratchDir: options.scratchDir, fileMark: "", isConfined: false };
     options.clock.after(Number(options.env["LOAD_MS"]), () => {
       if (this.state !== "starting") return;
+      if (options.env["FAILS_ON"] === options.cudaVisibleDevices) return this.#failSetup();
       this.state = "ready";
       options.onReady(0, 0);
       this.#leaveIfDone();
@@ -58,6 +59,13 @@ export class FakeProcess {
     this.state = "defunct";
     const death = { why, wasReady: true, expected: this.#isLeaving, hung: false, deviceError: false };
     this.#options.onGone({ ...death, outOfMemory: null, setupFailure: null });
+  }
+
+  #failSetup(): void {
+    this.state = "defunct";
+    const setupFailure = { message: "RuntimeError: CUDA error: unknown error", traceback: "Traceback" };
+    const death = { why: "it exited with code 1", wasReady: false, expected: false, hung: false, deviceError: false };
+    this.#options.onGone({ ...death, outOfMemory: null, setupFailure });
   }
 
   #leaveIfDone(): void {

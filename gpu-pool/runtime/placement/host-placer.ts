@@ -11,6 +11,7 @@ import { planPlacement } from "../../scheduling/placement/plan.ts";
 import { refusalOf, sizesHadWhole } from "../../scheduling/placement/refusal.ts";
 import type { PlacedInstance, PlacementDevice, PlacementModel } from "../../scheduling/placement/types.ts";
 import { Beyond } from "./beyond.ts";
+import type { Known, Load } from "./known.ts";
 import { usedOf } from "./placeable.ts";
 import type { Placeable, PlaceableInstance, SeenDevice } from "./placeable.ts";
 import { Shortages } from "./shortages.ts";
@@ -27,15 +28,6 @@ export type HostPlacerOptions = {
 
 /** Runs begin and end by the thousand; what they mean for placement is looked at so often. */
 const SOON_MS = 50;
-
-type Known = {
-  placeable: Placeable;
-  memory: MemoryEstimate;
-  wantedSinceMs: number | null;
-};
-
-/** A load under way: what its devices held before. `isDoubtful`: something else changed on them meanwhile. */
-type Load = { used: Map<string, number>; isDoubtful: boolean };
 
 export class HostPlacer {
   readonly #options: HostPlacerOptions;
@@ -60,7 +52,7 @@ export class HostPlacer {
 
   add(placeable: Placeable): void {
     const memory = new MemoryEstimate(placeable.memoryHint);
-    this.#known.set(placeable, { placeable, memory, wantedSinceMs: null });
+    this.#known.set(placeable, { placeable, memory, wantedSinceMs: null, failedOn: new Set() });
     // Its room is told soon: how many places it would get is looked at before.
     this.changed();
   }
@@ -198,6 +190,7 @@ export class HostPlacer {
   async loaded(placeable: Placeable, instance: PlaceableInstance): Promise<void> {
     const load = this.#loads.get(instance);
     const known = this.#known.get(placeable);
+    for (const id of instance.devices) known?.failedOn.delete(id);
     if (load !== undefined && known !== undefined) {
       await this.#options.look();
       // What died meanwhile is told nothing of.
@@ -255,6 +248,11 @@ export class HostPlacer {
     this.changed();
   }
 
+  /** It could not be set up there, which may be its devices' fault: it is tried on others before. */
+  failed(placeable: Placeable, { devices }: PlaceableInstance): void {
+    for (const id of devices) this.#known.get(placeable)?.failedOn.add(id);
+  }
+
   /** Its load ran out of memory. Whether it may be tried again: with whole devices, then with larger ones. */
   ranOut(placeable: Placeable, instance: PlaceableInstance): boolean {
     const known = this.#known.get(placeable);
@@ -305,7 +303,7 @@ export class HostPlacer {
   }
 
   #modelOf(known: Known, nowMs: number): PlacementModel {
-    const { placeable, memory } = known;
+    const { placeable, memory, failedOn } = known;
     const wanted = placeable.wanted(nowMs);
     const has = placeable.instances.filter(({ placement }) => placement !== "none" && placement !== "leaving").length;
     if (wanted <= has) known.wantedSinceMs = null;
@@ -315,6 +313,7 @@ export class HostPlacer {
       bytes: memory.bytes,
       least: memory.least,
       alone: memory.alone,
+      failedOn,
       wanted,
       wantedSinceMs: known.wantedSinceMs ?? nowMs,
       startable: placeable.startable(nowMs),

@@ -116,7 +116,9 @@ export class PlacedModel implements Placeable {
   /** Whether its set-up failed there as a device takes nothing, or has too little memory for it beside others. */
   isFaultOfHost(instance: Instance, isOutOfMemory: boolean): boolean {
     const { placer } = this.#options;
-    return placer.isOnFenced(instance) || (isOutOfMemory && placer.ranOut(this, instance));
+    if (placer.isOnFenced(instance) || (isOutOfMemory && placer.ranOut(this, instance))) return true;
+    placer.failed(this, instance);
+    return false;
   }
 
   startable(nowMs: number): number {

@@ -4,8 +4,8 @@
  * is done.
  *
  * Order: models without an instance first, pinned ones before others, then who has waited longest; then those that want
- * more instances. Each takes the devices where it costs least: free memory before evictions, then the fewest residents,
- * then the most free memory. What it needs is set aside before the next is looked at.
+ * more instances. Each takes the devices where it costs least: free memory before evictions, then those where it did not
+ * fail last, then the fewest residents, then the most free memory. What it needs is set aside before the next is looked at.
  */
 import { Ledger } from "./ledger.ts";
 import type { Account } from "./ledger.ts";
@@ -30,6 +30,7 @@ type Option = {
   /** When it could be had: now, or by waiting for those that leave or may be ended later. */
   atMs: number;
   isFree: boolean;
+  hasFailed: boolean;
   cost: number;
 };
 
@@ -113,7 +114,8 @@ function optionOn(account: Account, comer: Comer, host: Host, plan: Plan, nowMs:
   const need = needOf(model, room);
   if (need > room) return null;
   const isUnknown = model.bytes === null && !model.alone && capacity !== Infinity;
-  const option = { account, victims: [], cost: 0, isFree: false, atMs: nowMs };
+  const hasFailed = model.failedOn?.has(account.device.id) ?? false;
+  const option = { account, victims: [], cost: 0, isFree: false, hasFailed, atMs: nowMs };
   if (free >= need) return { ...option, bytes: isUnknown && model.kind === "cuda" ? free : need, isFree: true };
   if (free + coming >= need) return { ...option, bytes: need };
   const chosen = chooseVictims(candidatesOn(account, comer, host, plan), need - free - Math.max(0, coming), nowMs);
@@ -154,6 +156,7 @@ function candidatesOn({ device }: Account, comer: Comer, { models, instances }: 
 function byCost(one: Option, other: Option): number {
   return (
     Number(other.isFree) - Number(one.isFree) ||
+    Number(one.hasFailed) - Number(other.hasFailed) ||
     one.atMs - other.atMs ||
     one.cost - other.cost ||
     one.account.residents - other.account.residents ||

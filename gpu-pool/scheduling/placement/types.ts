@@ -31,6 +31,8 @@ export type PlacementModel = ModelNeeds & {
   least: number;
   /** It ran out of memory beside others: it gets its devices whole. */
   alone: boolean;
+  /** Devices on which it failed last: others that are free are taken before them. */
+  failedOn?: ReadonlySet<string>;
   /** How many instances its work wants now. */
   wanted: number;
   /** Since when it wants more than it has. */
