@@ -93,6 +93,7 @@ export class ModelRunner {
       waiting: () => this.waiting,
       load: (nowMs) => this.load(nowMs),
       readiness: this.#readiness,
+      isLeaving: () => this.isLeaving,
     });
     this.hostChanged();
   }
@@ -165,7 +166,7 @@ export class ModelRunner {
     this.#placed.hostChanged();
     const refusal = this.instances.ready ? null : this.#placed.refusal;
     if (!this.#readiness.host(refusal)) return;
-    if (refusal !== null) this.#handBackUnset();
+    if (refusal !== null) this.#returns.unset(this.#readiness.refusal);
     this.#pump();
   }
 
@@ -369,13 +370,8 @@ export class ModelRunner {
     this.#options.observe.broken(instance.name, problem);
     if (!this.instances.broken) return;
     this.#readiness.failed(problem);
-    this.#handBackUnset();
+    this.#returns.unset(this.#readiness.refusal);
     this.#pump();
-  }
-
-  /** It can't be set up here: another host may run what this one holds. */
-  #handBackUnset(): void {
-    this.#returns.unset(this.#readiness.refusal ?? undefined);
   }
 
   #events(): InstanceEvents {

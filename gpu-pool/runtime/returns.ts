@@ -40,9 +40,9 @@ export class Returns {
   }
 
   /** All, as the model can't be set up here. */
-  unset(refusal: string | undefined): void {
+  unset(refusal: string | null): void {
     this.#queue.clear();
     this.#preparation.clear();
-    for (const prediction of this.#held.all()) this.#held.release(prediction, "setup", refusal);
+    for (const prediction of this.#held.all()) this.#held.release(prediction, "setup", refusal ?? undefined);
   }
 }

@@ -28,7 +28,14 @@ const AHEAD_BATCHES = 32;
  * `postponedMs`: after this it turns out that its processes can't be started for now. `failsOn`: a card on which its
  * set-up fails.
  */
-export type Times = { loadMs: number; runMs: number; hint?: boolean; postponedMs?: number; failsOn?: string };
+export type Times = {
+  loadMs: number;
+  runMs: number;
+  hint?: boolean;
+  pinned?: boolean;
+  postponedMs?: number;
+  failsOn?: string;
+};
 /** One prediction at the edge. `endedAtMs`: null until it has run. */
 export type Asked = { account: string; model: string; atMs: number; endedAtMs: number | null; handedBack: number };
 
@@ -81,6 +88,16 @@ export class ContendedHost {
   /** The cards that its processes are on. */
   cardsOf(model: string): string[] {
     return (this.#served.get(model)?.runner.instances.placed ?? []).flatMap(({ devices }) => devices);
+  }
+
+  /** It is served no more: what runs of it goes on. */
+  leave(model: string): void {
+    this.#served.get(model)?.runner.leave();
+  }
+
+  /** Why it can't be set up here. */
+  problemOf(model: string): string | null {
+    return this.#served.get(model)?.runner.problem?.message ?? null;
   }
 
   /** Its processes die. */
@@ -137,7 +154,7 @@ export class ContendedHost {
     });
   }
 
-  #runner(name: string, { loadMs, runMs, hint = true, postponedMs, failsOn = "" }: Times): ModelRunner {
+  #runner(name: string, { loadMs, runMs, hint = true, pinned = false, postponedMs, failsOn = "" }: Times): ModelRunner {
     const launch = {
       ...{ python: "python3", modelDir: "", childPath: "", childModule: "m", slots: 1, scratchDir: "", jail: null },
       ...{ setupTimeoutMs: 60_000, silenceMs: 60_000, progressMs: null, healthEveryMs: 60_000 },
@@ -150,7 +167,7 @@ export class ContendedHost {
     };
     const nothing = (): void => {};
     const runner: ModelRunner = new ModelRunner({
-      ...{ label: name, model: modelOf(name, hint), placer: this.#placer, clock: this.#clock },
+      ...{ label: name, model: modelOf(name, hint, pinned), placer: this.#placer, clock: this.#clock },
       ...{ devices, report: this.#report() as Reporter },
       ...{
         meter: { lives: nothing, begin: nothing, off: nothing },
@@ -254,7 +271,7 @@ export class ContendedHost {
   }
 }
 
-function modelOf(name: string, hint: boolean): Model {
+function modelOf(name: string, hint: boolean, pinned: boolean): Model {
   return {
     ...{ dir: "", notesDir: "", written: [], configuration: {}, cost: null, slotsPerInstance: 1, usesGpu: true },
     files: {} as Model["files"],
@@ -266,7 +283,7 @@ function modelOf(name: string, hint: boolean): Model {
       devices: null,
       devicesPerInstance: 1,
       memoryHint: hint ? CARD_BYTES : null,
-      pinned: false,
+      pinned,
     },
   };
 }

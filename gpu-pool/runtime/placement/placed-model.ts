@@ -38,6 +38,8 @@ export type PlacedModelOptions = {
   waiting(): number;
   load(nowMs: number): ModelLoad;
   readiness: Readiness;
+  /** It is served no more, and ends once it has run what it began. */
+  isLeaving(): boolean;
   onRoom(): void;
 };
 
@@ -61,7 +63,7 @@ export class PlacedModel implements Placeable {
   }
 
   get needs(): ModelNeeds {
-    const { label, model, devices } = this.#options;
+    const { label, model, devices, isLeaving } = this.#options;
     const { count, devicesPerInstance, pinned, ...placement } = model.placement;
     const isOnCpu = !model.usesGpu || (model.cog.edgeplane.cpuFallback && this.#gpuRefusal !== null);
     return {
@@ -70,7 +72,7 @@ export class PlacedModel implements Placeable {
       count: count ?? (isOnCpu ? 1 : Math.max(1, Math.floor(devices.report.cuda.length / devicesPerInstance))),
       devicesPerInstance: isOnCpu ? 1 : devicesPerInstance,
       devices: isOnCpu ? null : placement.devices,
-      pinned,
+      pinned: pinned && !isLeaving(),
     };
   }
 
