@@ -233,7 +233,7 @@ export class ModelRunner {
   /** Called a few times a second while predictions are held: enforces deadlines and ends of grace. */
   sweep(nowMs: number): void {
     sweepDeadlines(this.#held.all(), this.instances, nowMs, (token) => this.stop(token, "timed_out"));
-    if (this.#placed.isPatienceOver(nowMs)) this.#handBack(this.#held.all(), "this host has no place for it");
+    if (this.#placed.isPatienceOver(nowMs)) this.#handBack(this.#returns.notBegun, "this host has no place for it");
     const places = { queue: this.#queue, instances: this.instances };
     for (const prediction of lateOnes(this.load(nowMs), this.#options.aheadBatches, places, nowMs))
       this.#held.release(prediction, "no_room");

@@ -15,10 +15,15 @@ export class Returns {
     this.#preparation = preparation;
   }
 
+  /** Not those in a process, which may be about to leave: it runs them. */
+  get notBegun(): Prediction[] {
+    return this.#held.all().filter(({ stage }) => stage !== "running" && stage !== "sent");
+  }
+
   /** All that has not begun. */
   waiting(reason: "drain" | "no_room", problem?: string): void {
-    for (const prediction of this.#held.all()) {
-      if (prediction.stage === "running" || prediction.stage === "sent" || prediction.ending !== null) continue;
+    for (const prediction of this.notBegun) {
+      if (prediction.ending !== null) continue;
       this.#queue.remove(prediction.ref.token);
       this.#held.release(prediction, reason, problem);
     }
@@ -39,10 +44,10 @@ export class Returns {
     }
   }
 
-  /** All, as the model can't be set up here. */
+  /** All that has not begun, as the model can't be set up here. */
   unset(refusal: string | null): void {
     this.#queue.clear();
     this.#preparation.clear();
-    for (const prediction of this.#held.all()) this.#held.release(prediction, "setup", refusal ?? undefined);
+    for (const prediction of this.notBegun) this.#held.release(prediction, "setup", refusal ?? undefined);
   }
 }
