@@ -57,6 +57,8 @@ export class DeviceWatch {
   #isStarted = false;
   #stop: () => void = () => {};
   readonly #cards = new KnownCards();
+  /** The uuids that the numbers of `visible` stand for. */
+  readonly #numbered = new Map<string, string>();
   /** Why devices are fenced that failed their check, by uuid. */
   readonly #sick = new Map<string, string>();
 
@@ -149,7 +151,7 @@ export class DeviceWatch {
     const { devices, problem } = await this.#ask().catch((error: unknown) => unasked(error));
     const ofDriver = devices.length === 0 ? [] : await (this.#options.askDriver ?? askDriver)(devices.length);
     const known = this.#cards.named({ devices, problem }, this.#options.clock.nowMs(), ofDriver);
-    const cuda = visibleOf(known, this.#options.visible).map((device) => ({
+    const cuda = visibleOf(known, this.#options.visible, this.#numbered).map((device) => ({
       ...device,
       problem: device.problem ?? this.#sick.get(device.uuid) ?? null,
     }));
