@@ -43,7 +43,7 @@ export type InstanceOptions = {
   onBroken(instance: Instance, problem: SetupProblem): void;
   onGrew(bytes: number): void;
   onPrinted(text: string): void;
-  /** It has begun, or ceased, to use its devices, or uses them for something else. */
+  /** It has begun, or ceased, to use its devices, or uses them for something else; or it may be started again. */
   onLife?(instance: Instance): void;
 };
 
@@ -282,7 +282,13 @@ export class Instance {
   /** As if it could not be set up, but nobody hears of a problem. */
   #postpone(): void {
     this.#enter("broken");
-    this.#retryAtMs = this.#options.clock.nowMs() + POSTPONED_MS;
+    this.#retryAfter(POSTPONED_MS);
+  }
+
+  #retryAfter(delayMs: number): void {
+    const { clock, onLife } = this.#options;
+    this.#retryAtMs = clock.nowMs() + delayMs;
+    clock.after(delayMs, () => onLife?.(this));
   }
 
   /** Throws where this host can't make the process its folder. */
@@ -359,7 +365,7 @@ export class Instance {
 
   #break(problem: SetupProblem, retryAfterMs: number): void {
     this.#enter("broken");
-    this.#retryAtMs = this.#options.clock.nowMs() + retryAfterMs;
+    this.#retryAfter(retryAfterMs);
     this.#options.onBroken(this, problem);
   }
 }

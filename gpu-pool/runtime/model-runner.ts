@@ -85,7 +85,10 @@ export class ModelRunner {
     this.#returns = new Returns(this.#held, this.#queue, this.#preparation);
     const shortage = (): string | null => options.shortage(options.model.manifest.schema) ?? this.#placed.pause;
     this.#pressure = new ModelPressure({ ...options, shortage, held: this.#held });
-    this.#readiness = new Readiness(options.clock, options.onRoom);
+    this.#readiness = new Readiness(options.clock, () => {
+      options.placer.changed();
+      options.onRoom();
+    });
     this.instances = new Instances(instanceOptionsOf(options, this.#events()));
     this.#placed = new PlacedModel({
       ...options,
@@ -230,13 +233,14 @@ export class ModelRunner {
     this.instances.stop(graceMs);
   }
 
-  /** Called a few times a second while predictions are held: enforces deadlines and ends of grace. */
+  /** Called a few times a second while predictions are held: enforces deadlines and ends of grace, and plans anew. */
   sweep(nowMs: number): void {
     sweepDeadlines(this.#held.all(), this.instances, nowMs, (token) => this.stop(token, "timed_out"));
     if (this.#placed.isPatienceOver(nowMs)) this.#handBack(this.#returns.notBegun, "this host has no place for it");
     const places = { queue: this.#queue, instances: this.instances };
     for (const prediction of lateOnes(this.load(nowMs), this.#options.aheadBatches, places, nowMs))
       this.#held.release(prediction, "no_room");
+    if (this.waiting > 0) this.#options.placer.changedSoon();
   }
 
   /** Called rarely: stops processes that had nothing to do for `idleStopMs`. */
