@@ -11,6 +11,7 @@ import { planPlacement } from "../../scheduling/placement/plan.ts";
 import { refusalOf, sizesHadWhole } from "../../scheduling/placement/refusal.ts";
 import type { PlacedInstance, PlacementDevice, PlacementModel } from "../../scheduling/placement/types.ts";
 import { Beyond } from "./beyond.ts";
+import { Foreign } from "./foreign.ts";
 import type { Known, Load } from "./known.ts";
 import { usedOf } from "./placeable.ts";
 import type { Placeable, PlaceableInstance, SeenDevice } from "./placeable.ts";
@@ -40,7 +41,7 @@ export class HostPlacer {
   readonly #loads = new WeakMap<PlaceableInstance, Load>();
   /** Those that live, of models of which no look has told what a load of them takes. */
   readonly #unmeasured = new Map<PlaceableInstance, Known>();
-  readonly #foreign = new Map<string, number>();
+  readonly #foreign = new Foreign();
   readonly #shortages = new Shortages();
   #isDue = false;
   #isSoon = false;
@@ -152,19 +153,18 @@ export class HostPlacer {
   }
 
   /**
-   * The devices were looked at. What is used of one that none of our processes is on is foreign, and never more is
-   * foreign than is used; what is used beyond what is known is set down to those of ours that are there.
+   * The devices were looked at. What is used of one beyond what is foreign and what is known of ours is set down to
+   * those of ours that are there.
    */
   looked(): void {
     const nowMs = this.#options.clock.nowMs();
     for (const { id, usedBytes, memoryBytes } of this.#options.devices()) {
       if (usedBytes === null) continue;
       const residents = this.#instances().filter((one) => one.placement !== "none" && one.devices.includes(id));
-      const isOurs = residents.some((one) => !this.#unstarted.has(one));
-      const foreign = isOurs ? Math.min(usedBytes, this.#foreign.get(id) ?? 0) : usedBytes;
-      this.#foreign.set(id, foreign);
+      const processes = residents.filter((one) => !this.#unstarted.has(one));
+      this.#foreign.looked(id, usedBytes, processes);
       if (residents.some(({ placement }) => placement === "loading")) continue;
-      const ours = Math.min(usedBytes, memoryBytes ?? Infinity) - foreign;
+      const ours = Math.min(usedBytes, memoryBytes ?? Infinity) - this.#foreign.of(id);
       const excess = ours - this.#takenOf(id);
       if (excess > 0) for (const one of residents) this.#beyond.setDown(one, excess / residents.length, nowMs);
       else this.#beyond.takeBack(residents, -excess, nowMs);
@@ -196,7 +196,9 @@ export class HostPlacer {
       // What died meanwhile is told nothing of.
       if (this.#loads.get(instance) === load) {
         this.#loads.delete(instance);
-        this.#measure(known, load, usedOf(instance, this.#options.devices()));
+        const used = usedOf(instance, this.#options.devices());
+        if (used !== null && !load.isDoubtful) this.#foreign.loaded(instance, load.used, used);
+        this.#measure(known, load, used);
         if (known.memory.bytes === null) this.#unmeasured.set(instance, known);
       }
     }
@@ -216,7 +218,7 @@ export class HostPlacer {
     const used = usedOf(instance, this.#options.devices());
     if (used === null || known.memory.bytes !== null) return;
     const own = this.#bytes.get(instance) ?? 0;
-    const most = Array.from(used, ([id, bytes]) => bytes - (this.#foreign.get(id) ?? 0) - this.#takenOf(id) + own);
+    const most = Array.from(used, ([id, bytes]) => bytes - this.#foreign.of(id) - this.#takenOf(id) + own);
     if (Math.max(...most) > 0) this.#loadTook(known, Math.max(...most), used);
   }
 
@@ -244,6 +246,7 @@ export class HostPlacer {
   gone(instance: PlaceableInstance): void {
     this.#loads.delete(instance);
     this.#unmeasured.delete(instance);
+    this.#foreign.gone(instance);
     for (const other of this.#neighbours(instance)) this.#doubt(other);
     this.changed();
   }
@@ -323,7 +326,7 @@ export class HostPlacer {
   }
 
   #devices(): (PlacementDevice & Pick<SeenDevice, "isAwaited">)[] {
-    return this.#options.devices().map((device) => ({ ...device, foreignBytes: this.#foreign.get(device.id) ?? 0 }));
+    return this.#options.devices().map((device) => ({ ...device, foreignBytes: this.#foreign.of(device.id) }));
   }
 
   #instances(): PlaceableInstance[] {

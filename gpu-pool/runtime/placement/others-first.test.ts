@@ -56,3 +56,20 @@ test("so does one that the other program came upon while it loaded", async () =>
   await settle(host);
   expect(model?.done.size).toBe(1);
 });
+
+test("what another program gave back beside a process is another model's, which takes all of the card", async () => {
+  const spec = { loadMs: 100, runMs: 10, count: 1, devicesPerInstance: 1, pinned: false };
+  const host = new FakeHost(
+    [CARD],
+    [100, 950].map((bytes) => ({ ...spec, bytes, hint: bytes })),
+  );
+  const [small, large] = host.models;
+  host.others.set("0", THEIRS);
+  small?.submit(1);
+  await settle(host);
+  host.others.delete("0");
+  await settle(host);
+  large?.submit(2);
+  await settle(host);
+  expect([small?.done.size, large?.done.size]).toEqual([1, 1]);
+});
