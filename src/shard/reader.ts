@@ -12,6 +12,8 @@ const MAX_READER_LAG_CHARS = 1024 * 1024;
  * alone.
  */
 const PIECE_CHARS = 64 * 1024;
+/** A reader that has not taken its piece, or the end, for so many probes in a row is given up: it sleeps. */
+const MAX_UNREAD_PROBES = 8;
 
 /** Where pieces are written and read; a write settles when its piece was read, or the reader has left. */
 export type Pipe = { readable: ReadableStream<Uint8Array>; writable: WritableStream<Uint8Array> };
@@ -20,6 +22,11 @@ export type Reader = {
   readonly stream: ReadableStream<Uint8Array>;
   /** Tells frames; none: an empty line. */
   push(frames: readonly StreamFrame[]): void;
+  /**
+   * Writes an empty line, which fails where the reader has left. What is on its way to one that sleeps would stay in
+   * memory, and the stream count as open, for as long as it sleeps: it is cut off, and comes back when it wakes.
+   */
+  probe(): void;
   /** Nothing comes any more: the stream ends behind what was pushed. */
   end(): void;
 };
@@ -44,6 +51,10 @@ export function createReader(
   let waitingChars = 0;
   let writingChars = 0;
   let isEnded = false;
+  let isClosing = false;
+  let isClosed = false;
+  /** Probes since it last took something. */
+  let unreadProbes = 0;
 
   function end(): void {
     if (isEnded) return;
@@ -56,7 +67,8 @@ export function createReader(
     if (writingChars > 0) return;
     const piece = pieces.shift();
     if (piece === undefined) {
-      if (isEnded) writer.close().catch(() => {});
+      if (isEnded && !isClosing) writer.close().catch(() => {});
+      isClosing ||= isEnded;
       return;
     }
     waitingChars -= piece.length;
@@ -67,6 +79,7 @@ export function createReader(
   function written(): void {
     budget.change(accountId, -writingChars);
     writingChars = 0;
+    unreadProbes = 0;
     if (pieces.length > 0 || isEnded) write();
   }
 
@@ -91,11 +104,21 @@ export function createReader(
       end();
     },
   };
-  budget.enter(accountId, lagging);
-  writer.closed.catch(leave).finally(() => {
+  function closed(): void {
+    if (isClosed) return;
+    isClosed = true;
     budget.leave(accountId, lagging);
     onClosed();
-  });
+  }
+  budget.enter(accountId, lagging);
+  writer.closed.catch(leave).finally(closed);
+
+  /** Breaks the stream off, with what is on its way. */
+  function giveUp(): void {
+    writer.abort(new Error("nobody reads this stream")).catch(() => {});
+    leave();
+    closed();
+  }
 
   function add(line: string): void {
     const last = pieces.at(-1);
@@ -105,16 +128,23 @@ export function createReader(
     budget.change(accountId, line.length);
   }
 
+  function push(frames: readonly StreamFrame[]): void {
+    if (isEnded) return;
+    if (frames.length === 0) add("\n");
+    // Newline-delimited JSON.
+    for (const frame of frames) add(`${JSON.stringify(frame)}\n`);
+    write();
+    const hasRoom = budget.makeRoom(accountId);
+    if (!hasRoom || waitingChars > MAX_READER_LAG_CHARS || frames.at(-1)?.type === "completed") end();
+  }
+
   return {
     stream: readable,
-    push(frames) {
-      if (isEnded) return;
-      if (frames.length === 0) add("\n");
-      // Newline-delimited JSON.
-      for (const frame of frames) add(`${JSON.stringify(frame)}\n`);
-      write();
-      const hasRoom = budget.makeRoom(accountId);
-      if (!hasRoom || waitingChars > MAX_READER_LAG_CHARS || frames.at(-1)?.type === "completed") end();
+    push,
+    probe() {
+      if (writingChars > 0 || isClosing) unreadProbes += 1;
+      if (unreadProbes >= MAX_UNREAD_PROBES) giveUp();
+      else push([]);
     },
     end,
   };

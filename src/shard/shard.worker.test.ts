@@ -116,6 +116,28 @@ it("has no reader left when those of a stream have left", async () => {
   await expect.poll(readers).toBeLessThanOrEqual(1);
 });
 
+it("cuts off a reader that takes nothing", async () => {
+  const { id, accountId, answer } = accept({ stream: true });
+  await answer;
+  const grant = await claim(id);
+  const object = edge.SHARD.getByName(shardName(shardOf(id)));
+  const inShard = <T>(run: (shard: PredictionShard) => T) =>
+    runInDurableObject(object, (shard) => {
+      if (!(shard instanceof PredictionShard)) throw new Error("a shard is a PredictionShard");
+      return run(shard);
+    });
+  const readers = () => inShard(({ waiters }) => waiters.readers());
+  const before = await readers();
+  const asleep = (await openStream(edge, id, accountId, -1))?.getReader();
+  const chunk = "x".repeat(1_000_000);
+  await send(grant, { type: "output", chunk }, { type: "output", chunk });
+  expect(await readers()).toBe(before + 1);
+  for (let count = 0; count < 8; count += 1) await inShard(({ waiters }) => waiters.probe());
+  await expect.poll(readers).toBe(before);
+  await asleep?.read();
+  await expect(asleep?.read()).rejects.toThrow("disconnected prematurely");
+});
+
 it("streams frames as they come, ends with `completed`, and resumes after a seq", async () => {
   const { id, accountId, answer } = accept({ stream: true });
   await answer;

@@ -39,15 +39,17 @@ export function createWaiters(
   });
   const changes = new Map<string, Set<() => void>>();
   const readers = new Map<string, Set<Reader>>();
+  /** These, and those that are told nothing any more and have not taken all of it. */
+  const open = new Set<Reader>();
   let stopProbing: (() => void) | null = null;
 
-  /** Writes an empty line to all readers, so that those who have left are let go. */
+  /** Lets go of readers who have left, or sleep. */
   function probe(): void {
-    for (const set of readers.values()) for (const reader of [...set]) reader.push([]);
+    for (const reader of [...open]) reader.probe();
   }
 
   function watch(): void {
-    if (readers.size > 0) {
+    if (open.size > 0) {
       stopProbing ??= timers.after(PROBE_MS, () => {
         stopProbing = null;
         probe();
@@ -93,16 +95,20 @@ export function createWaiters(
       const onGone = () => {
         if (!set.delete(reader)) return;
         if (set.size === 0) readers.delete(id);
-        watch();
       };
       // Until its client has read it, or left: one that is told nothing any more may still hold a piece.
       streams.change(accountId, 1);
-      const onClosed = () => streams.change(accountId, -1);
+      const onClosed = () => {
+        streams.change(accountId, -1);
+        open.delete(reader);
+        watch();
+      };
       const reader = createReader(newPipe(), { accountId, budget, onGone, onClosed });
+      open.add(reader);
+      watch();
       if (!finished && !more) {
         readers.set(id, set);
         set.add(reader);
-        watch();
       }
       reader.push(frames);
       if (more) reader.end();

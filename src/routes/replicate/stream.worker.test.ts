@@ -1,6 +1,8 @@
-import { createExecutionContext } from "cloudflare:test";
+import { createExecutionContext, runInDurableObject } from "cloudflare:test";
 import { beforeAll, describe, expect, it } from "vitest";
 import { call, callJson, FakePool, newKey, offer, readEvents, testEnv } from "../../../test/worker/edge-harness.ts";
+import { shardName, shardOf } from "../../contract/ids.ts";
+import { PredictionShard } from "../../shard/shard.ts";
 import type { Submission } from "../../shard/types.ts";
 import * as client from "../../shard/client.ts";
 import { createApp } from "../create-app.ts";
@@ -175,6 +177,32 @@ describe("Replicate's stream", () => {
     expect(attaches).toBe(2);
     expect(events.map(({ event }) => event).filter((event) => event !== "logs")).toEqual(["output", "output", "done"]);
   });
+});
+
+it("tells a reader that slept, and that its shard gave up, all of it once", async () => {
+  const { id, urls } = await create();
+  const response = await call(urls.stream);
+  const grant = await pool.claim(id);
+  const chunks = ["a", "b", "c", "d"].map((letter) => letter.repeat(300_000));
+  for (const chunk of chunks) await pool.send(grant, { type: "output", chunk });
+  const shard = testEnv.SHARD.getByName(shardName(shardOf(id)));
+  const readers = (probes: number) =>
+    runInDurableObject(shard, (object) => {
+      if (!(object instanceof PredictionShard)) throw new Error("a shard is a PredictionShard");
+      for (let count = 0; count < probes; count += 1) object.waiters.probe();
+      return object.waiters.readers();
+    });
+  const open = await readers(0);
+  expect(await readers(8)).toBeLessThan(open);
+  await pool.send(grant, { type: "succeeded", output: chunks });
+  const events = await readEvents(response);
+  expect(events.map(({ event, data }) => [event, data.slice(0, 2)])).toEqual([
+    ["output", "aa"],
+    ["output", "bb"],
+    ["output", "cc"],
+    ["output", "dd"],
+    ["done", "{}"],
+  ]);
 });
 
 describe("an output that can't be read now", () => {
