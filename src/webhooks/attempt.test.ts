@@ -1,5 +1,5 @@
-import { describe, expect, it } from "vitest";
-import { RESPONSE_BYTES, attempt } from "./attempt.ts";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { RESPONSE_BYTES, SECRETS_TIMEOUT_MS, attempt } from "./attempt.ts";
 import type { AttemptDeps } from "./attempt.ts";
 
 const message = { webhookId: "msg_1", accountId: "a", url: "https://example.com/hook", body: "{}" };
@@ -72,6 +72,16 @@ describe("attempt", () => {
   it("blames no receiver for a secret that can't be read", async () => {
     const deps = depsOf(() => Promise.resolve(new Response()), { secrets: () => Promise.reject(new Error("D1")) });
     expect(await attempt(message, deps)).toMatchObject({ result: "unsent", hostFailed: false });
+  });
+
+  it("waits seconds for a secret, and not for ever", async () => {
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    const deps = depsOf(() => Promise.resolve(new Response()), { secrets: () => new Promise(() => {}) });
+    const outcome = attempt(message, deps);
+    await vi.advanceTimersByTimeAsync(SECRETS_TIMEOUT_MS);
+    expect(await outcome).toMatchObject({ result: "unsent", hostFailed: false });
+    expect(deps.calls).toEqual([]);
   });
 
   it("tells a silent receiver from one that can't be reached, and gives nothing of the cause away", async () => {

@@ -1,9 +1,12 @@
 /** One try of one message: a signed POST, never redirected, bounded in time and in what is read of the answer. */
+import { within } from "../shard/within.ts";
 import { signedHeaders } from "./signature.ts";
 import { parseRetryAfter } from "./schedule.ts";
 import { checkTarget } from "./target.ts";
 
 export const ATTEMPT_TIMEOUT_MS = 10_000;
+/** A database that hangs keeps none of the host's requests; both together are within a helper's time. */
+export const SECRETS_TIMEOUT_MS = 4000;
 export const RESPONSE_BYTES = 4096;
 
 /**
@@ -37,7 +40,7 @@ export async function attempt(message: Outbound, deps: AttemptDeps): Promise<Out
   if (!target.ok) return outcome("refused", { error: `The URL is refused: ${target.reason}.` });
   let secrets: string[];
   try {
-    secrets = await deps.secrets(message.accountId);
+    secrets = await within(deps.secrets(message.accountId), SECRETS_TIMEOUT_MS);
   } catch {
     return outcome("unsent", { error: "The signing secret could not be read." });
   }
