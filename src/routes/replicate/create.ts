@@ -5,6 +5,7 @@ import { presentPrediction } from "../../contract/present.ts";
 import { isTerminal } from "../../contract/prediction.ts";
 import type { Json, PredictionSnapshot, Priority } from "../../contract/prediction.ts";
 import type { Version } from "../../registry/models.ts";
+import { log, reasonOf } from "../../telemetry/log.ts";
 import type { AppContext, ShardPort } from "../app.ts";
 import { clientIpOf } from "../client-ip.ts";
 import { acceptSubmission } from "./accept.ts";
@@ -58,12 +59,26 @@ export async function createPrediction(c: AppContext, shard: ShardPort, options:
     return holdUntilFinished(c, shard, prediction, waitMs, show);
   }
   const answer = await accept(waitMs);
-  if (streams) return openEventStream(c, shard, answer.prediction.id, "cog", header["Last-Event-ID"]);
+  if (streams) {
+    const { id } = answer.prediction;
+    return openEventStream(c, shard, id, "cog", header["Last-Event-ID"]).catch(async (thrown: unknown) => {
+      // The client takes it for refused. Without a key of its own it can't come back to what runs, and pays for it.
+      const isLost = answer.created && clientKey(options.ownId, header["Idempotency-Key"]) === null;
+      if (isLost) await cancelLost(c, shard, id);
+      throw thrown;
+    });
+  }
   const whole = await show(answer.prediction);
   const waiting = !isTerminal(answer.prediction.status) && (prefer.async || waitMs > 0);
   return answerWhole(c, whole, waiting ? 202 : answer.created || options.ownId === undefined ? 201 : 200, {
     location: whole.view.urls.get,
     ...(answer.created ? {} : { "idempotent-replayed": "true" }),
+  });
+}
+
+async function cancelLost(c: AppContext, shard: ShardPort, id: string): Promise<void> {
+  await shard.cancelPrediction(c.env, id, c.get("principal").accountId).catch((thrown: unknown) => {
+    log.warn("lost_not_canceled", { requestId: c.get("requestId"), predictionId: id, reason: reasonOf(thrown) });
   });
 }
 

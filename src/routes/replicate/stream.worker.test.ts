@@ -1,6 +1,7 @@
 import { createExecutionContext, runInDurableObject } from "cloudflare:test";
 import { beforeAll, describe, expect, it } from "vitest";
 import { call, callJson, FakePool, newKey, offer, readEvents, testEnv } from "../../../test/worker/edge-harness.ts";
+import { EdgeplaneError } from "../../contract/errors.ts";
 import { shardName, shardOf } from "../../contract/ids.ts";
 import { PredictionShard } from "../../shard/shard.ts";
 import type { Submission } from "../../shard/types.ts";
@@ -299,6 +300,27 @@ describe("Cog's stream", () => {
       ["output", { chunk: " Ada", index: 1 }],
     ]);
     expect(events.at(-1)).toMatchObject(["completed", { id, status: "succeeded", output: ["Hello", " Ada"] }]);
+  });
+});
+
+describe("Cog's stream, refused as the account has too many", () => {
+  it("leaves no prediction running that nobody can find, and one with a key to who comes back", async () => {
+    const ids: string[] = [];
+    const openStream: typeof client.openStream = (_env, id) => {
+      ids.push(id);
+      throw new EdgeplaneError("too_many_streams", "too many");
+    };
+    const app = createApp({ ...client, openStream });
+    const post = (more: Record<string, string>) => {
+      const headers = { authorization: `Bearer ${key}`, accept: "text/event-stream", ...more };
+      const body = JSON.stringify({ version: VERSION, input: { text: "Ada" } });
+      const request = new Request("https://edge.test/v1/predictions", { method: "POST", headers, body });
+      return app.fetch(request, testEnv, createExecutionContext());
+    };
+    expect((await post({})).status).toBe(429);
+    expect((await post({ "idempotency-key": "refused-stream" })).status).toBe(429);
+    const statuses = ids.map(async (id) => (await callJson(`/v1/predictions/${id}`, { key })).body["status"]);
+    expect(await Promise.all(statuses)).toEqual(["canceled", "starting"]);
   });
 });
 
