@@ -144,6 +144,44 @@ it("leaves a sender alone that can't keep up, and delays nobody else's webhooks 
   expect(dispatch.isPending()).toBe(true);
 });
 
+it("waits no longer than a second for a sender that hangs, and hands its messages on in order once it answers", async () => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const core = new ShardCore(memorySql(), { rules: defaultRules, now: () => Date.now(), newToken: () => "token" });
+  const sent: string[] = [];
+  let hangs = true;
+  let calls = 0;
+  const stubs = {
+    getByName: (host: string) => ({
+      feed: async () => {},
+      enqueue: async (messages: WebhookMessage[]) => {
+        if (host.startsWith("hangs.com")) calls += 1;
+        if (host.startsWith("hangs.com") && hangs) await new Promise(() => {});
+        sent.push(...messages.map(({ webhookId }) => webhookId));
+      },
+    }),
+  };
+  const env = { EDGEPLANE_SECRET: SECRET, WEBHOOKS: stubs, INDEX: stubs } as unknown as Env;
+  const dispatch = createDispatch(env, core, { topics: new Set(), withOutput: false, problem: null });
+  const wanted: string[] = [];
+  const late: string[] = [];
+  for (const host of ["hangs.com", "well.com", "hangs.com", "well.com", "well.com"]) {
+    const id = newPredictionId(1);
+    core.submit({ ...submission(id), webhook: `https://${host}/hook`, webhookEvents: ["completed"] });
+    core.cancel(id, "account");
+    (host === "well.com" ? wanted : late).push(`msg_${id}_completed`);
+    dispatch.kick();
+    // Each 50 ms of waiting are 50 of the fake clock: far less than a call may take.
+    await vi.waitFor(() => expect(sent).toEqual(wanted), { timeout: 1900 });
+  }
+  expect(calls).toBe(1);
+  expect(dispatch.isPending()).toBe(true);
+  hangs = false;
+  await vi.advanceTimersByTimeAsync(10_000);
+  await vi.waitFor(() => expect(sent).toEqual([...wanted, ...late]), { timeout: 10_000 });
+  await vi.waitFor(() => expect(dispatch.isPending()).toBe(false), { timeout: 10_000 });
+});
+
 it("sends a message that is older than what was sent before it, and comes to rest", async () => {
   let nowMs = 10_000;
   const core = new ShardCore(memorySql(), { rules: defaultRules, now: () => nowMs, newToken: () => "token" });

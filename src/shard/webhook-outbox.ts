@@ -29,7 +29,11 @@ const MAX_BODY_CHARS = 3 * MAX_BLOB_BYTES;
 const READ_MS = 10_000;
 /** A message whose blobs could not be read for so long leaves without them. */
 const UNREAD_MS = 3_600_000;
+/** Senders that are told at a time, and how long others' messages wait for them. */
+const MAX_TOLD = 4;
+const WAIT_MS = 1000;
 
+type Sent = { pending: PendingWebhook; receiver: string; message: WebhookMessage };
 type Place = Pick<PendingWebhook, "createdAt" | "webhookId"> | null;
 
 /** Webhooks of one prediction and one millisecond are a group; groups stand in the order of `page`. */
@@ -55,7 +59,10 @@ export function createWebhookOutbox(env: Env, store: Store) {
    * are tried again.
    */
   const resting = new Map<string, { failures: number; until: number }>();
-
+  /** Senders that have not answered in time: nothing more leaves for them until they have, or their call is given up. */
+  const late = new Set<string>();
+  /** One of them has taken its messages: what came for it meanwhile was passed over. */
+  let hasPassedOver = false;
   /** What was looked at last; what is left of it and before is for senders that rest. */
   let seen: Place = null;
   /** Until then all that is left is for senders that rest. */
@@ -75,9 +82,11 @@ export function createWebhookOutbox(env: Env, store: Store) {
     // No message waits for these any more.
     for (const [name, { until }] of resting) if (until < now - UNREAD_MS) resting.delete(name);
     const rests = [...resting].filter(([, { until }]) => until > now);
-    const away = new Set(rests.map(([receiver]) => receiver));
+    const away = new Set([...late, ...rests.map(([receiver]) => receiver)]);
     // While none rests all that is there is to be sent, also what is older than what was seen.
-    let last = resting.size > 0 && rests.length === resting.size ? before(seen) : null;
+    const isNewAlone = away.size > 0 && rests.length === resting.size && !hasPassedOver;
+    hasPassedOver = false;
+    let last = isNewAlone ? before(seen) : null;
     for (
       let page = store.webhooks(BATCH_MESSAGES, last);
       page.length > 0;
@@ -86,7 +95,11 @@ export function createWebhookOutbox(env: Env, store: Store) {
       last = await sendSome(page, away);
       seen = last;
     }
-    if (away.size > 0) restFor(Math.min(...[...away].map((receiver) => resting.get(receiver)?.until ?? 0)));
+    if (away.size > 0 && !hasPassedOver) restFor(Math.min(...[...away].map(againAt)));
+  }
+
+  function againAt(name: string): number {
+    return late.has(name) ? Date.now() + WAIT_MS : (resting.get(name)?.until ?? 0);
   }
 
   function rest(name: string, error: unknown, away: Set<string>): void {
@@ -105,8 +118,7 @@ export function createWebhookOutbox(env: Env, store: Store) {
    * page may have cut nothing leaves yet.
    */
   async function sendSome(page: readonly PendingWebhook[], away: Set<string>): Promise<PendingWebhook | null> {
-    const sent: { pending: PendingWebhook; receiver: string }[] = [];
-    const messages: WebhookMessage[] = [];
+    const sent: Sent[] = [];
     let last: PendingWebhook | null = null;
     let chars = 0;
     const groups = groupsOf(page);
@@ -125,19 +137,48 @@ export function createWebhookOutbox(env: Env, store: Store) {
           rest(predictionId, body, away);
           continue;
         }
-        messages.push({ webhookId, url, event, createdAt, predictionId, accountId, body });
-        sent.push({ pending, receiver });
+        const message = { webhookId, url, event, createdAt, predictionId, accountId, body };
+        sent.push({ pending, receiver, message });
         chars += body.length;
       }
     }
-    const failed = await enqueueWebhooks(env, messages, timers.after);
-    for (const { receiver, pending } of sent) {
-      resting.delete(pending.snapshot.id);
-      if (!failed.has(receiver)) resting.delete(receiver);
-    }
-    for (const [receiver, error] of failed) rest(receiver, error, away);
-    store.removeWebhooks(sent.filter(({ receiver }) => !away.has(receiver)).map(({ pending }) => pending));
+    for (const { pending } of sent) resting.delete(pending.snapshot.id);
+    const open = [...Map.groupBy(sent, ({ receiver }) => receiver)];
+    while (open.length > 0) await tell(open.splice(0, Math.max(1, MAX_TOLD - late.size)), away);
     return last;
+  }
+
+  /** Tells these senders; who does not answer in time is waited for apart, and gets nothing more until then. */
+  async function tell(senders: readonly [string, Sent[]][], away: Set<string>): Promise<void> {
+    const waitsFor = new Set(senders.map(([receiver]) => receiver));
+    const calls = senders.map(async ([receiver, sent]) => {
+      const error = await handOn(receiver, sent);
+      waitsFor.delete(receiver);
+      if (error === undefined) resting.delete(receiver);
+      else rest(receiver, error, away);
+      if (!late.delete(receiver)) return;
+      hasPassedOver = true;
+      restUntil = 0;
+      courier.kick();
+    });
+    await within(Promise.all(calls), WAIT_MS, timers.after).catch(() => {});
+    for (const receiver of waitsFor) {
+      late.add(receiver);
+      away.add(receiver);
+    }
+  }
+
+  /** Why the sender did not take all of its messages; those that it took are done. */
+  async function handOn(receiver: string, sent: readonly Sent[]): Promise<unknown> {
+    try {
+      const messages = sent.map(({ message }) => message);
+      const failed = await enqueueWebhooks(env, messages, timers.after);
+      if (failed.has(receiver)) return failed.get(receiver);
+      store.removeWebhooks(sent.map(({ pending }) => pending));
+    } catch (error) {
+      return error;
+    }
+    return undefined;
   }
 
   async function bodyOf(snapshot: PredictionSnapshot): Promise<string> {
