@@ -84,6 +84,22 @@ test("a prediction whose stream can't be had leaves no call behind", async () =>
   await isLeft;
 });
 
+test("a gateway that holds no read, as it has too many, is asked ever more slowly", async () => {
+  const prediction = { id: "p", status: "starting", created_at: "2030-01-01T00:00:00Z", output: null, urls: {} };
+  const askedAtMs: number[] = [];
+  answer = (request, response) => {
+    const isRead = request.url?.startsWith("/v1/predictions/") === true;
+    if (isRead) askedAtMs.push(performance.now());
+    const status = askedAtMs.length < 12 ? "starting" : "succeeded";
+    const version = { latest_version: { openapi_schema: {}, streams: "no" } };
+    response.end(JSON.stringify(isRead || request.method === "POST" ? { ...prediction, status } : version));
+  };
+  const ran = await runCli(["predict", "a/b"], { env: { EDGEPLANE_URL: url, EDGEPLANE_API_KEY: "ep_x" } });
+  expect(ran.code).toBe(0);
+  const [before = 0, last = 0] = askedAtMs.slice(-2);
+  expect(last - before).toBeGreaterThan(150);
+});
+
 test("a stream is taken up again after a restart of the gateway, and not once it is refused", async () => {
   const asked: unknown[] = [];
   let awayFor = 3;

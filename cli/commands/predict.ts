@@ -1,6 +1,7 @@
 /** `edgeplane predict`: runs a model, shows its place and its output, and saves its files. */
 import { randomUUID } from "node:crypto";
 import { resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import * as z from "zod";
 import type { Client } from "../client.ts";
@@ -18,6 +19,9 @@ import { saveFiles } from "../saved-files.ts";
 
 /** Of what the model printed, where it failed. */
 const SHOWN_LOG_LINES = 20;
+/** How long the first read takes at least, by how much longer the next ones do, and how long any does at most. */
+const READ_STEP_MS = 20;
+const MAX_READ_STEP_MS = 200;
 
 export const PredictOptionsSchema = z.object({
   input: z.array(z.string()).default([]),
@@ -146,7 +150,10 @@ async function untilInterrupted<T>(
   }
 }
 
-/** Reads until it has ended: the gateway holds each read for about a second. */
+/**
+ * Reads until it has ended. The gateway holds each read for about a second, unless it has too many of them, or the model
+ * prints without a pause: then the next read waits.
+ */
 async function follow(
   client: Client,
   created: Prediction,
@@ -155,9 +162,12 @@ async function follow(
 ): Promise<Prediction> {
   const startedAt = performance.now();
   let last = created;
-  while (!hasEnded(last)) {
+  for (let stepMs = READ_STEP_MS; !hasEnded(last); stepMs = Math.min(stepMs + READ_STEP_MS, MAX_READ_STEP_MS)) {
     progress.say(progressOf(last, performance.now() - startedAt));
+    const askedAtMs = performance.now();
     last = await client.api(PredictionSchema, "GET", `/predictions/${segment(created.id)}`, { signal });
+    const leftMs = askedAtMs + stepMs - performance.now();
+    if (leftMs > 0 && !hasEnded(last)) await sleep(leftMs, undefined, { signal });
   }
   return last;
 }
