@@ -84,6 +84,23 @@ test("a prediction whose stream can't be had leaves no call behind", async () =>
   await isLeft;
 });
 
+test("a prediction is followed without a stream where the account has too many open", async () => {
+  const prediction = { id: "p", created_at: "2030-01-01T00:00:00Z", urls: { stream: "/s" } };
+  const version = { latest_version: { openapi_schema: {}, streams: "concatenate" } };
+  answer = (request, response) => {
+    const path = request.url ?? "";
+    const problem = JSON.stringify({ detail: "The account has 500 streams open.", code: "too_many_streams" });
+    if (path.endsWith("/stream")) response.writeHead(429, { "retry-after": "0" }).end(problem);
+    else if (path.startsWith("/v1/predictions/"))
+      response.end(JSON.stringify({ ...prediction, status: "succeeded", output: ["Hello", " Ada"] }));
+    else if (request.method === "POST")
+      response.end(JSON.stringify({ ...prediction, status: "starting", output: null }));
+    else response.end(JSON.stringify(version));
+  };
+  const ran = await runCli(["predict", "a/b"], { env: { EDGEPLANE_URL: url, EDGEPLANE_API_KEY: "ep_x" } });
+  expect(ran).toMatchObject({ code: 0, stdout: "Hello Ada\n" });
+});
+
 test("a gateway that holds no read, as it has too many, is asked ever more slowly", async () => {
   const prediction = { id: "p", status: "starting", created_at: "2030-01-01T00:00:00Z", output: null, urls: {} };
   const askedAtMs: number[] = [];

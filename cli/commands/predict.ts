@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import * as z from "zod";
+import { Refusal } from "../client.ts";
 import type { Client } from "../client.ts";
 import { parseModelName, parseOptions, segment } from "../context.ts";
 import type { Context, ModelName } from "../context.ts";
@@ -88,8 +89,9 @@ export async function predictThrough(
 
   const progress = createProgress(io);
   const streams = !json && version !== null && version.streams !== "no" && created.urls.stream !== undefined;
+  let isPrinted = false;
   const ended = await untilInterrupted(io, client, created.id, async (signal) => {
-    if (streams) await printStream(io, client, created, version, progress, signal);
+    if (streams) isPrinted = await printStream(io, client, created, version, progress, signal);
     return follow(client, created, progress, signal);
   }).finally(() => progress.clear());
   if (json) printJson(io, ended);
@@ -98,7 +100,7 @@ export async function predictThrough(
     if (logs !== "") note(io, logs);
     throw failureOf(ended);
   }
-  if (!json && !streams) printOutput(io, ended.output);
+  if (!json && !isPrinted) printOutput(io, streams && version !== null ? linesOf(ended.output, version) : ended.output);
   if (options.output === undefined) return;
   const folder = resolve(io.cwd, options.output);
   for (const path of await saveFiles(client, ended.id, ended.output, folder)) note(io, `saved ${path}`);
@@ -172,7 +174,7 @@ async function follow(
   return last;
 }
 
-/** Prints each chunk as it comes; until the first one, the place. */
+/** Prints each chunk as it comes; until the first one, the place. False: the account has too many streams open. */
 async function printStream(
   io: Io,
   client: Client,
@@ -180,7 +182,7 @@ async function printStream(
   { streams }: Version,
   progress: Progress,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<boolean> {
   const began = new AbortController();
   const waiting = follow(client, created, progress, AbortSignal.any([signal, began.signal])).catch(() => {});
   let hasPrinted = false;
@@ -193,10 +195,21 @@ async function printStream(
       io.stdout.write(streams === "concatenate" ? data : `${data}\n`);
     }
     if (hasPrinted && streams === "concatenate") io.stdout.write("\n");
+    return true;
+  } catch (error) {
+    if (!hasPrinted && error instanceof Refusal && error.code === "too_many_streams") return false;
+    throw error;
   } finally {
     began.abort();
     await waiting;
   }
+}
+
+/** What a stream would have printed. */
+function linesOf(output: unknown, { streams }: Version): unknown {
+  if (!Array.isArray(output)) return output;
+  const chunks = output.map((chunk: unknown) => (typeof chunk === "string" ? chunk : JSON.stringify(chunk)));
+  return chunks.join(streams === "concatenate" ? "" : "\n");
 }
 
 function printOutput(io: Io, output: unknown): void {
