@@ -98,6 +98,7 @@ async function pump({ first, attach, translate, afterSeq, writer, signal }: Pump
   let open = async (): Promise<ReadableStream<Uint8Array> | null> => first;
   let lastSeq = afterSeq;
   let barren = 0;
+  let isWhole = false;
   try {
     while (barren <= MAX_BARREN_ATTACHES) {
       barren += 1;
@@ -116,7 +117,8 @@ async function pump({ first, attach, translate, afterSeq, writer, signal }: Pump
           }
           if (piece.isNew) barren = 0;
           lastSeq = piece.lastSeq;
-          if (piece.isEnd) return;
+          isWhole = piece.isEnd;
+          if (isWhole) return;
         }
       } catch (thrown) {
         // Nothing can follow what was told in part: the client drops it, and comes back behind the event before.
@@ -128,9 +130,11 @@ async function pump({ first, attach, translate, afterSeq, writer, signal }: Pump
       if (barren > 0) await new Promise((resolve) => setTimeout(resolve, barren * ATTACH_PAUSE_MS));
       open = () => attach(lastSeq);
     }
+    throw new Error(`nothing new came ${barren} times`);
   } finally {
     clearInterval(keepAlive);
-    await writer.close().catch(() => {});
+    // Replicate's clients take an end that is not broken off for the last event.
+    await (isWhole ? writer.close() : writer.abort(new Error("the stream ended early"))).catch(() => {});
   }
 }
 

@@ -206,6 +206,21 @@ it("tells a reader that slept, and that its shard gave up, all of it once", asyn
   ]);
 });
 
+it("breaks off where it can't go on: a client would take an end without the last event for the whole", async () => {
+  const { id } = await create();
+  let attaches = 0;
+  const openStream: typeof client.openStream = async () => {
+    attaches += 1;
+    const text = `${JSON.stringify({ seq: 1, type: "output", index: 0, data: "Hello" })}\n`;
+    return attaches === 1 ? new Response(text).body : null;
+  };
+  const headers = { authorization: `Bearer ${key}` };
+  const request = new Request(`https://edge.test/v1/predictions/${id}/stream`, { headers });
+  const response = await createApp({ ...client, openStream }).fetch(request, testEnv, createExecutionContext());
+  await expect(response.text()).rejects.toThrow("ended early");
+  expect(attaches).toBe(2);
+});
+
 describe("an output that can't be read now", () => {
   const outputOf = async (content: string) => {
     const created = await create({ stream: true });
