@@ -101,6 +101,23 @@ test("a prediction is followed without a stream where the account has too many o
   expect(ran).toMatchObject({ code: 0, stdout: "Hello Ada\n" });
 });
 
+test("a prediction is followed through a restart of the gateway", async () => {
+  const prediction = { id: "p", status: "starting", created_at: "2030-01-01T00:00:00Z", output: null, urls: {} };
+  const version = { latest_version: { openapi_schema: {}, streams: "no" } };
+  // Each read is sent three times.
+  let awayFor = 4;
+  answer = (request, response) => {
+    if (request.method === "POST") response.end(JSON.stringify(prediction));
+    else if (request.url?.startsWith("/v1/predictions/") !== true) response.end(JSON.stringify(version));
+    else if (awayFor > 0) {
+      awayFor -= 1;
+      response.destroy();
+    } else response.end(JSON.stringify({ ...prediction, status: "succeeded", output: "Hello" }));
+  };
+  const ran = await runCli(["predict", "a/b"], { env: { EDGEPLANE_URL: url, EDGEPLANE_API_KEY: "ep_x" } });
+  expect(ran).toMatchObject({ code: 0, stdout: "Hello\n" });
+});
+
 test("a gateway that holds no read, as it has too many, is asked ever more slowly", async () => {
   const prediction = { id: "p", status: "starting", created_at: "2030-01-01T00:00:00Z", output: null, urls: {} };
   const askedAtMs: number[] = [];

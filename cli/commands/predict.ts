@@ -23,6 +23,9 @@ const SHOWN_LOG_LINES = 20;
 /** How long the first read takes at least, by how much longer the next ones do, and how long any does at most. */
 const READ_STEP_MS = 20;
 const MAX_READ_STEP_MS = 200;
+/** Reads in a row that find the gateway away, and the pauses between them. */
+const MAX_AWAY = 10;
+const AWAY_PAUSE_MS = 1000;
 
 export const PredictOptionsSchema = z.object({
   input: z.array(z.string()).default([]),
@@ -167,11 +170,26 @@ async function follow(
   for (let stepMs = READ_STEP_MS; !hasEnded(last); stepMs = Math.min(stepMs + READ_STEP_MS, MAX_READ_STEP_MS)) {
     progress.say(progressOf(last, performance.now() - startedAt));
     const askedAtMs = performance.now();
-    last = await client.api(PredictionSchema, "GET", `/predictions/${segment(created.id)}`, { signal });
+    last = await readAgain(client, created.id, signal);
     const leftMs = askedAtMs + stepMs - performance.now();
     if (leftMs > 0 && !hasEnded(last)) await sleep(leftMs, undefined, { signal });
   }
   return last;
+}
+
+/** A gateway that is away may be back soon: what it accepted goes on. */
+async function readAgain(client: Client, id: string, signal: AbortSignal): Promise<Prediction> {
+  for (let failures = 1; ; failures += 1) {
+    try {
+      return await client.api(PredictionSchema, "GET", `/predictions/${segment(id)}`, { signal });
+    } catch (error) {
+      const isAway = error instanceof CliError && error.exitCode === exitCodes.unreachable;
+      if (signal.aborted || !isAway) throw error;
+      if (failures >= MAX_AWAY)
+        throw new CliError(error.message, error.exitCode, `\`edgeplane predictions show ${id}\``);
+    }
+    await sleep(AWAY_PAUSE_MS, undefined, { signal });
+  }
 }
 
 /** Prints each chunk as it comes; until the first one, the place. False: the account has too many streams open. */
