@@ -16,6 +16,10 @@ import { formatEvent, formatLargeEvent, KEEP_ALIVE } from "./sse.ts";
 import { jsonOf, showWhole, WHOLE_BYTES } from "./view.ts";
 
 const KEEP_ALIVE_MS = 15_000;
+/** Keep-alives in a row that a client takes nothing for, before it is cut off; it can come back with its last id. */
+const MAX_UNREAD_BEATS = 8;
+/** What is written at a time: a client that is slow is seen to take it. */
+const WRITE_BYTES = 64 * 1024;
 /** How often in a row it attaches again without having got anything new, and its pauses then. */
 const MAX_BARREN_ATTACHES = 10;
 const ATTACH_PAUSE_MS = 200;
@@ -91,9 +95,18 @@ async function pump({ first, attach, translate, afterSeq, writer, signal }: Pump
     writer.closed.catch(leave);
   });
   let isWithinEvent = false;
+  let unreadBeats = 0;
+  const write = async (piece: string | Uint8Array): Promise<void> => {
+    const bytes = typeof piece === "string" ? encoder.encode(piece) : piece;
+    for (let at = 0; at < bytes.length; at += WRITE_BYTES) {
+      await writer.write(bytes.subarray(at, at + WRITE_BYTES));
+      unreadBeats = 0;
+    }
+  };
   const keepAlive = setInterval(() => {
-    if (isWithinEvent) return;
-    writer.write(encoder.encode(KEEP_ALIVE)).catch(() => clearInterval(keepAlive));
+    unreadBeats += 1;
+    if (unreadBeats > MAX_UNREAD_BEATS) writer.abort(new Error("nobody reads this stream")).catch(() => {});
+    else if (!isWithinEvent) write(KEEP_ALIVE).catch(() => clearInterval(keepAlive));
   }, KEEP_ALIVE_MS);
   let open = async (): Promise<ReadableStream<Uint8Array> | null> => first;
   let lastSeq = afterSeq;
@@ -108,12 +121,10 @@ async function pump({ first, attach, translate, afterSeq, writer, signal }: Pump
         for await (const lines of readLines(source, left)) {
           const piece = await pieceOf(lines, lastSeq, translate);
           for (const part of piece.parts) {
-            if (typeof part === "string") await writer.write(encoder.encode(part));
-            else {
-              isWithinEvent = true;
-              for await (const some of part) await writer.write(typeof some === "string" ? encoder.encode(some) : some);
-              isWithinEvent = false;
-            }
+            isWithinEvent = true;
+            if (typeof part === "string") await write(part);
+            else for await (const some of part) await write(some);
+            isWithinEvent = false;
           }
           if (piece.isNew) barren = 0;
           lastSeq = piece.lastSeq;
