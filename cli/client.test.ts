@@ -84,13 +84,16 @@ test("a prediction whose stream can't be had leaves no call behind", async () =>
   await isLeft;
 });
 
-test("a prediction is followed without a stream where the account has too many open", async () => {
+test.each([
+  ["the account has too many open", 429, "too_many_streams"],
+  ["there is no room for one", 503, "unavailable"],
+])("a prediction is followed without a stream where %s", async (_why, status, code) => {
   const prediction = { id: "p", created_at: "2030-01-01T00:00:00Z", urls: { stream: "/s" } };
   const version = { latest_version: { openapi_schema: {}, streams: "concatenate" } };
   answer = (request, response) => {
     const path = request.url ?? "";
-    const problem = JSON.stringify({ detail: "The account has 500 streams open.", code: "too_many_streams" });
-    if (path.endsWith("/stream")) response.writeHead(429, { "retry-after": "0" }).end(problem);
+    const problem = JSON.stringify({ detail: "There are as many streams open as there may be.", code });
+    if (path.endsWith("/stream")) response.writeHead(status, { "retry-after": "0" }).end(problem);
     else if (path.startsWith("/v1/predictions/"))
       response.end(JSON.stringify({ ...prediction, status: "succeeded", output: ["Hello", " Ada"] }));
     else if (request.method === "POST")

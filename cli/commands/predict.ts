@@ -183,8 +183,7 @@ async function readAgain(client: Client, id: string, signal: AbortSignal): Promi
     try {
       return await client.api(PredictionSchema, "GET", `/predictions/${segment(id)}`, { signal });
     } catch (error) {
-      const isAway = error instanceof CliError && error.exitCode === exitCodes.unreachable;
-      if (signal.aborted || !isAway) throw error;
+      if (signal.aborted || !isAway(error)) throw error;
       if (failures >= MAX_AWAY)
         throw new CliError(error.message, error.exitCode, `\`edgeplane predictions show ${id}\``);
     }
@@ -192,7 +191,11 @@ async function readAgain(client: Client, id: string, signal: AbortSignal): Promi
   }
 }
 
-/** Prints each chunk as it comes; until the first one, the place. False: the account has too many streams open. */
+function isAway(error: unknown): error is CliError {
+  return error instanceof CliError && error.exitCode === exitCodes.unreachable;
+}
+
+/** Prints each chunk as it comes; until the first one, the place. False: the stream can't be had. */
 async function printStream(
   io: Io,
   client: Client,
@@ -215,7 +218,8 @@ async function printStream(
     if (hasPrinted && streams === "concatenate") io.stdout.write("\n");
     return true;
   } catch (error) {
-    if (!hasPrinted && error instanceof Refusal && error.code === "too_many_streams") return false;
+    const isRefused = error instanceof Refusal && error.code === "too_many_streams";
+    if (!hasPrinted && (isRefused || isAway(error))) return false;
     throw error;
   } finally {
     began.abort();
