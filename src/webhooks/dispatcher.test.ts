@@ -43,6 +43,20 @@ describe("retries", () => {
     expect(world.dispatcher.deliveries("p")).toMatchObject([{ state: "delivered", tryCount: 1 }]);
   });
 
+  it("go on where what became of one could not be stored, as the disk was full", async () => {
+    const world = createWorld(() => ({}));
+    const { update } = world.store;
+    world.store.update = (changed) => {
+      if (world.now < START_AT + 60_000) throw new Error("database or disk is full");
+      return update(changed);
+    };
+    world.dispatcher.enqueue([message("p", "completed"), message("q", "completed", { accountId: "another" })]);
+    await world.run(HOUR_MS);
+    for (const id of ["p", "q"]) expect(world.dispatcher.deliveries(id)).toMatchObject([{ state: "delivered" }]);
+    // Each of them seldom enough while that lasts.
+    expect(world.sent.length).toBeLessThan(30);
+  });
+
   it("go on after the object was reset in the middle of a try", async () => {
     const world = createWorld((_message, now) => (now === START_AT ? { afterMs: 5000 } : {}));
     world.dispatcher.enqueue([message("p", "completed")]);

@@ -12,6 +12,7 @@
  *   waiting ─────────────┘ when the one before has ended; a later message of the same kind ──▶ superseded
  * ```
  */
+import { log, reasonOf } from "../telemetry/log.ts";
 import type { Outbound, Outcome } from "./attempt.ts";
 import { INTERIM_TRIES_BEFORE_COMPLETED, MAX_AGE_MS, nextDelayMs } from "./schedule.ts";
 import { LOG_KEPT_MS } from "./store.ts";
@@ -70,6 +71,8 @@ export class Dispatcher {
   readonly #turns: Turns;
   readonly #usage: ReturnType<typeof createUsage>;
   readonly #sending = new Map<StoredMessage, Promise<void>>();
+  /** Accounts of messages of which it could not be stored what became of them: they are due still. */
+  readonly #unsettled = new Set<string>();
   /** When the oldest row of the log ends, at the earliest. */
   #pruneAt: number | null;
 
@@ -156,6 +159,8 @@ export class Dispatcher {
     const { now } = this.#deps;
     const more = [this.#giveUpOld(), this.#pruneLog()].includes(true);
     this.#turns.forgetIdle(now() - BREAKER_KEPT_MS);
+    for (const accountId of this.#unsettled) this.#turns.refresh(accountId);
+    this.#unsettled.clear();
     this.pump();
     return more;
   }
@@ -242,9 +247,15 @@ export class Dispatcher {
     const startedAt = now();
     const done = attempt({ ...message, body }).then((outcome) => {
       this.#sending.delete(message);
-      this.#turns.over(message, outcome);
-      this.#settle(message, outcome, startedAt);
-      this.#settleAccount(message.accountId);
+      try {
+        this.#turns.over(message, outcome);
+        this.#settle(message, outcome, startedAt);
+        this.#settleAccount(message.accountId);
+      } catch (error) {
+        log.error("webhook_not_settled", { predictionId: message.predictionId, reason: reasonOf(error) });
+        this.#unsettled.add(message.accountId);
+        this.#deps.wakeAt(now() + UNSENT_RETRY_MS);
+      }
       this.pump();
     });
     this.#sending.set(message, done);
