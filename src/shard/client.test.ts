@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { newPredictionId, shardOf } from "../contract/ids.ts";
 import type { UsageReport } from "../contract/usage.ts";
 import type { Env } from "../env.ts";
@@ -40,6 +40,26 @@ test("a submission is alone while its isolate knows of no other that has no answ
   await Promise.all([one(), one(), one()]);
   await one();
   expect(lone).toEqual([true, true, true, false, false, true]);
+});
+
+test("a submission whose client left while it was held is no company for those after it", async () => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const lone: boolean[] = [];
+  const stub = {
+    async submit(_submission: unknown, waitMs: number, isLone: boolean) {
+      lone.push(isLone);
+      // The runtime ends a call whose client has left: nothing of it runs any more.
+      if (waitMs > 0) await new Promise(() => {});
+      return { outcome: "conflict" };
+    },
+  };
+  const env = { SHARD_COUNT: "1", SHARD: { getByName: () => stub } } as unknown as Env;
+  void submit(env, submission(newPredictionId(1)), 60_000);
+  await submit(env, submission(newPredictionId(1)), 0);
+  vi.advanceTimersByTime(1000);
+  await submit(env, submission(newPredictionId(1)), 0);
+  expect(lone).toEqual([true, false, true]);
 });
 
 test("what attempts took goes to their shards; an older or slow shard is told later, what is of no prediction never", async () => {

@@ -28,8 +28,13 @@ const MANY = 25;
 const MAX_INDEX_PAGES = 5;
 
 const held = createHolds(() => Date.now());
-/** Submissions of this isolate that have no answer yet. */
-let underWay = 0;
+/** How long a submission is company for others: what is held for longer was stored before. */
+const COMPANY_MS = 1000;
+/**
+ * Submissions of this isolate that have no answer yet, the oldest first. Of one whose client leaves while it is held
+ * nothing runs any more: it goes by its age.
+ */
+const underWay = new Set<{ readonly sinceMs: number }>();
 
 /**
  * Accepts a prediction. With `waitMs` the answer comes when it is finished or that time is over; a shard that is reset
@@ -37,14 +42,19 @@ let underWay = 0;
  */
 export async function submit(env: Env, submission: Submission, waitMs: number): Promise<SubmitAnswer> {
   const until = Date.now() + waitMs;
-  underWay += 1;
-  const isLone = underWay === 1;
+  const own = { sinceMs: Date.now() };
+  for (const one of underWay) {
+    if (one.sinceMs > own.sinceMs - COMPANY_MS) break;
+    underWay.delete(one);
+  }
+  underWay.add(own);
+  const isLone = underWay.size === 1;
   try {
     return await callObject(() =>
       stubOf(env, submission.id).submit(submission, Math.max(0, until - Date.now()), isLone),
     );
   } finally {
-    underWay -= 1;
+    underWay.delete(own);
   }
 }
 
