@@ -77,6 +77,28 @@ describe("the snapshot of an isolate", () => {
   });
 });
 
+describe("a snapshot that is over", () => {
+  it("goes once, and not only when a request whose client has left gives it back, which it never does", async () => {
+    const { world, snapshots, use, settle } = isolate();
+    const lost = await snapshots.lease();
+    for (const number of [2, 3]) {
+      world.number = number;
+      world.now += 5000;
+      await use();
+    }
+    expect(world.disposed).toEqual([2]);
+    world.now += 600_000;
+    await use();
+    await settle();
+    expect(world.disposed).toEqual([2, 1]);
+    lost.release();
+    world.now += 600_000;
+    await use();
+    await settle();
+    expect(world.disposed).toEqual([2, 1]);
+  });
+});
+
 describe("while the settings object is away", () => {
   it("the last snapshot holds for as long as it says, and it is counted", async () => {
     vi.spyOn(console, "error").mockImplementation(() => {});

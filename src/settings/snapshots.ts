@@ -15,6 +15,11 @@ import type { Refresh } from "./settings-object.ts";
 
 const REFRESH_AFTER_MS = 2500;
 const MAX_AGE_MS = 5000;
+/**
+ * When the runtime ends a call whose client has left, nothing gives its snapshot back: one that is over goes then at the
+ * latest. No request takes so long.
+ */
+const LOST_AFTER_MS = 600_000;
 /** After a try that failed, or while one is under way. */
 const RETRY_AFTER_MS = 1000;
 
@@ -36,13 +41,16 @@ type Known = {
   staleMs: number;
   readAt: number;
   users: number;
-  isOver: boolean;
+  /** When another one took its place. */
+  overAt: number | null;
 };
 
 export type Snapshots = ReturnType<typeof createSnapshots>;
 
 export function createSnapshots({ now, read, build, background }: SnapshotDeps) {
   let known: Known | null = null;
+  /** Those that are over and in use. */
+  const over = new Set<Known>();
   /** When the last try began in the background, and when one last failed. */
   let triedAt = -Infinity;
   let failedAt = -Infinity;
@@ -58,6 +66,7 @@ export function createSnapshots({ now, read, build, background }: SnapshotDeps) 
     if (fresh === null) throw new Error("the settings object answered nothing");
     fresh.readAt = Math.max(fresh.readAt, began);
     failedAt = -Infinity;
+    for (const one of over) if (now() - (one.overAt ?? Infinity) >= LOST_AFTER_MS) dispose(one);
     return fresh;
   }
 
@@ -70,16 +79,21 @@ export function createSnapshots({ now, read, build, background }: SnapshotDeps) 
     }
     const before = known;
     const { serve_stale_s: staleS, pushed_plugins: pushed } = numbered.settings;
-    known = { snapshot, pushed, staleMs: staleS * 1000, readAt: began, users: 0, isOver: false };
+    known = { snapshot, pushed, staleMs: staleS * 1000, readAt: began, users: 0, overAt: null };
     if (before !== null) {
-      before.isOver = true;
+      before.overAt = now();
+      over.add(before);
       disposeIfUnused(before);
     }
     return known;
   }
 
   function disposeIfUnused(one: Known): void {
-    if (one.isOver && one.users === 0) background(one.snapshot.dispose());
+    if (one.overAt !== null && one.users === 0) dispose(one);
+  }
+
+  function dispose(one: Known): void {
+    if (over.delete(one)) background(one.snapshot.dispose());
   }
 
   async function current(): Promise<Known> {
