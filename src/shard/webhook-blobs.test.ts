@@ -71,6 +71,25 @@ it.each([
   await vi.waitFor(() => expect(dispatch.isPending()).toBe(false), { timeout: 10_000 });
 });
 
+it("delays nobody's webhooks by seconds while blobs are not answered", async () => {
+  const { sent, bucket, dispatch, end } = setUp();
+  bucket.get = never;
+  const large = Array.from({ length: 4 }, (_, index) => end("one.com", `predictions/${index}/input`));
+  const small: string[] = [];
+  for (let count = 0; count < 6; count += 1) {
+    small.push(end("two.com"));
+    dispatch.kick();
+    // Each 50 ms of waiting are 50 of the fake clock.
+    await vi.waitFor(() => expect(sent.map(({ id }) => id)).toEqual(small), { timeout: 3000 });
+  }
+  bucket.get = async () => ({ size: 2, text: async () => '"large"' });
+  await vi.advanceTimersByTimeAsync(15_000);
+  await vi.waitFor(() => expect(sent.slice(6).map(({ id }) => id)).toHaveLength(4), { timeout: 10_000 });
+  const told = sent.slice(6).toSorted((a, b) => a.id.localeCompare(b.id));
+  expect(told).toEqual(large.toSorted().map((id) => ({ id, input: "large" })));
+  await vi.waitFor(() => expect(dispatch.isPending()).toBe(false), { timeout: 10_000 });
+});
+
 it("tells of an end without what can't be read for an hour", async () => {
   const { sent, bucket, dispatch, end } = setUp(3_590_000);
   bucket.get = async () => Promise.reject(new Error("the file is not there"));

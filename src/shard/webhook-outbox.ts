@@ -25,8 +25,11 @@ const BATCH_MESSAGES = 50;
 const MAX_BLOB_BYTES = 4 * 1024 * 1024;
 /** A call between objects carries 32 MiB. */
 const MAX_BODY_CHARS = 3 * MAX_BLOB_BYTES;
-/** Reading blobs may take so long in one pass, all together: a bucket that is away holds up no other message. */
+/** What a prediction's blobs may take to read; and how long others' messages wait for blobs in one pass, of all. */
 const READ_MS = 10_000;
+const READ_WAIT_MS = 2000;
+/** Predictions whose blobs are read behind a pass: what they say is in memory until they are told of. */
+const MAX_READ_BEHIND = 2;
 /** A message whose blobs could not be read for so long leaves without them. */
 const UNREAD_MS = 3_600_000;
 /** Senders that are told at a time, and how long others' messages wait for them. */
@@ -59,15 +62,20 @@ export function createWebhookOutbox(env: Env, store: Store) {
    * are tried again.
    */
   const resting = new Map<string, { failures: number; until: number }>();
-  /** Senders that have not answered in time: nothing more leaves for them until they have, or their call is given up. */
+  /**
+   * Senders that have not answered in time, and predictions whose blobs have not: nothing more leaves for them until
+   * they have, or are given up.
+   */
   const late = new Set<string>();
-  /** One of them has taken its messages: what came for it meanwhile was passed over. */
+  /** Of predictions that were late: what was read, or why it was not; null: it is being read. */
+  const readBehind = new Map<string, PredictionSnapshot | Error | null>();
+  /** One that was late has answered: what came for it meanwhile was passed over. */
   let hasPassedOver = false;
   /** What was looked at last; what is left of it and before is for senders that rest. */
   let seen: Place = null;
   /** Until then all that is left is for senders that rest. */
   let restUntil = 0;
-  let readLeftMs = READ_MS;
+  let readLeftMs = READ_WAIT_MS;
   const timers = createObjectTimers();
 
   const courier = createCourier(() => {
@@ -78,7 +86,7 @@ export function createWebhookOutbox(env: Env, store: Store) {
   /** One pass: over what is new, or over everything when a sender has rested. */
   async function sendAll(): Promise<void> {
     const now = Date.now();
-    readLeftMs = READ_MS;
+    readLeftMs = READ_WAIT_MS;
     // No message waits for these any more.
     for (const [name, { until }] of resting) if (until < now - UNREAD_MS) resting.delete(name);
     const rests = [...resting].filter(([, { until }]) => until > now);
@@ -86,6 +94,7 @@ export function createWebhookOutbox(env: Env, store: Store) {
     // While none rests all that is there is to be sent, also what is older than what was seen.
     const isNewAlone = away.size > 0 && rests.length === resting.size && !hasPassedOver;
     hasPassedOver = false;
+    const read = [...readBehind].filter(([, result]) => result !== null);
     let last = isNewAlone ? before(seen) : null;
     for (
       let page = store.webhooks(BATCH_MESSAGES, last);
@@ -95,6 +104,8 @@ export function createWebhookOutbox(env: Env, store: Store) {
       last = await sendSome(page, away);
       seen = last;
     }
+    // It was told, or rests, or its message is gone.
+    for (const [id] of read) readBehind.delete(id);
     if (away.size > 0 && !hasPassedOver) restFor(Math.min(...[...away].map(againAt)));
   }
 
@@ -133,10 +144,9 @@ export function createWebhookOutbox(env: Env, store: Store) {
         if (away.has(receiver) || away.has(predictionId)) continue;
         const { snapshot } = wholeMessage(pending, pending.isOutline === true ? store.get(predictionId) : null);
         const body = isTerminal(snapshot.status) ? await wholeBody(snapshot, createdAt) : await bodyOf(snapshot);
-        if (body instanceof Error) {
-          rest(predictionId, body, away);
-          continue;
-        }
+        if (body instanceof Error) rest(predictionId, body, away);
+        else if (body === null) away.add(predictionId);
+        if (typeof body !== "string") continue;
         const message = { webhookId, url, event, createdAt, predictionId, accountId, body };
         sent.push({ pending, receiver, message });
         chars += body.length;
@@ -156,16 +166,20 @@ export function createWebhookOutbox(env: Env, store: Store) {
       waitsFor.delete(receiver);
       if (error === undefined) resting.delete(receiver);
       else rest(receiver, error, away);
-      if (!late.delete(receiver)) return;
-      hasPassedOver = true;
-      restUntil = 0;
-      courier.kick();
+      if (late.delete(receiver)) goOn();
     });
     await within(Promise.all(calls), WAIT_MS, timers.after).catch(() => {});
     for (const receiver of waitsFor) {
       late.add(receiver);
       away.add(receiver);
     }
+  }
+
+  /** One that was late has answered. */
+  function goOn(): void {
+    hasPassedOver = true;
+    restUntil = 0;
+    courier.kick();
   }
 
   /** Why the sender did not take all of its messages; those that it took are done. */
@@ -185,26 +199,44 @@ export function createWebhookOutbox(env: Env, store: Store) {
     return JSON.stringify(await presentPrediction(snapshot, env.EDGEPLANE_SECRET));
   }
 
-  /** With input and output in place of their blobs, as far as a message can carry them; an error: not now. */
-  async function wholeBody(snapshot: PredictionSnapshot, createdAt: number): Promise<string | Error> {
+  /** With input and output in place of their blobs, as far as a message can carry them; an error, or null: not now. */
+  async function wholeBody(snapshot: PredictionSnapshot, createdAt: number): Promise<string | Error | null> {
     const whole = await withTheirBlobs(snapshot);
+    if (whole === null) return null;
     if (whole instanceof Error) return Date.now() - createdAt < UNREAD_MS ? whole : bodyOf(snapshot);
     const body = await bodyOf(whole);
     return body.length <= MAX_BODY_CHARS ? body : bodyOf({ ...snapshot, output: null });
   }
 
-  async function withTheirBlobs(snapshot: PredictionSnapshot): Promise<PredictionSnapshot | Error> {
-    if (snapshot.inputBlob === null && snapshot.outputBlob === null) return snapshot;
-    if (readLeftMs <= 0) return new Error("what came before took too long");
+  /** Null: it takes longer than others' messages wait for it. */
+  async function withTheirBlobs(snapshot: PredictionSnapshot): Promise<PredictionSnapshot | Error | null> {
+    const { id, inputBlob, outputBlob } = snapshot;
+    if (inputBlob === null && outputBlob === null) return snapshot;
+    const known = readBehind.get(id);
+    if (known !== undefined) return known;
+    if (readLeftMs <= 0 || readBehind.size >= MAX_READ_BEHIND) return new Error("what came before took too long");
     const beganAt = Date.now();
+    const reading = read(snapshot);
+    const inTime = await within(reading, Math.min(WAIT_MS, readLeftMs), timers.after).catch(() => null);
+    readLeftMs -= Date.now() - beganAt;
+    if (inTime !== null) return inTime;
+    readBehind.set(id, null);
+    late.add(id);
+    void reading.then((result) => {
+      readBehind.set(id, result);
+      late.delete(id);
+      goOn();
+    });
+    return null;
+  }
+
+  async function read(snapshot: PredictionSnapshot): Promise<PredictionSnapshot | Error> {
     try {
-      return await within(withBlobs(env.BLOBS, snapshot, MAX_BLOB_BYTES), readLeftMs, timers.after);
+      return await within(withBlobs(env.BLOBS, snapshot, MAX_BLOB_BYTES), READ_MS, timers.after);
     } catch (error) {
       if (!resting.has(snapshot.id))
         log.warn("webhook_blobs_not_read", { predictionId: snapshot.id, reason: reasonOf(error) });
       return error instanceof Error ? error : new Error(String(error));
-    } finally {
-      readLeftMs -= Date.now() - beganAt;
     }
   }
 
