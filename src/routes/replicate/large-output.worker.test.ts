@@ -2,7 +2,7 @@
  * Outputs of any size: answers and streams tell them piece by piece, and a stranger's blob can't say anything beside
  * its own value.
  */
-import { beforeAll, expect, it } from "vitest";
+import { beforeAll, expect, it, onTestFinished, vi } from "vitest";
 import { call, callJson, FakePool, newKey, offer, readEvents, testEnv } from "../../../test/worker/edge-harness.ts";
 import { outputBlobPrefix } from "../../storage/blobs.ts";
 import { WHOLE_BYTES } from "./view.ts";
@@ -64,6 +64,41 @@ it("breaks an answer off rather than tell what a stored output would say beside 
   expect(told.join("").length).toBeGreaterThan(WHOLE_BYTES);
   expect(told.join("")).not.toContain("canceled");
   expect(told.at(-1)?.endsWith("\n\n")).toBe(false);
+});
+
+it("gives an answer up that nobody takes anything of for two minutes", async () => {
+  const { id } = await finished(JSON.stringify("x".repeat(8 * WHOLE_BYTES)));
+  // From here on: the shard has timers of its own.
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  onTestFinished(() => void vi.useRealTimers());
+  let canceled = 0;
+  const BLOBS = new Proxy(testEnv.BLOBS, {
+    get: (bucket, name) => async (key: string) => {
+      if (name !== "get") throw new Error("only read here");
+      const object = await bucket.get(key);
+      const reader = (object?.body as ReadableStream<Uint8Array> | undefined)?.getReader();
+      const body = new ReadableStream<Uint8Array>({
+        async pull(controller) {
+          const { value } = (await reader?.read()) ?? {};
+          if (value === undefined) controller.close();
+          else controller.enqueue(value);
+        },
+        cancel: () => void (canceled += 1),
+      });
+      return { size: object?.size, body };
+    },
+  });
+  const answer = await call(`/v1/predictions/${id}`, { key, env: { BLOBS } });
+  const reader = (answer.body as ReadableStream<Uint8Array> | null)?.getReader();
+  for (let minutes = 0; minutes < 4; minutes += 1) {
+    expect((await reader?.read())?.value?.length).toBeGreaterThan(0);
+    vi.advanceTimersByTime(60_000);
+  }
+  vi.advanceTimersByTime(61_000);
+  await expect(reader?.read()).rejects.toThrow("nobody reads");
+  vi.useRealTimers();
+  // It was looked at first, for its size.
+  await expect.poll(() => canceled).toBe(2);
 });
 
 it("shows a large output that is gone as null", async () => {

@@ -15,6 +15,8 @@ import type { AppContext } from "../app.ts";
 
 /** What is put in its place in memory. */
 export const WHOLE_BYTES = 256 * 1024;
+/** A reader that takes nothing for so long is given up. */
+const UNREAD_MS = 120_000;
 
 /** `large`: keys of the blobs that stand in place of null when it is written. */
 export type WholeView = { view: PredictionView; large: { input?: string; output?: string } };
@@ -67,19 +69,26 @@ export function answerWhole(
   if (Object.keys(whole.large).length === 0) return answerJson(c, whole.view, status, headers);
   const encoder = new TextEncoder();
   const pieces = jsonOf(c.env, whole);
+  let timer: ReturnType<typeof setTimeout> | null = null;
   const body = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
+        clearTimeout(timer);
         try {
           const next = await pieces.next();
-          if (next.done === true) controller.close();
-          else controller.enqueue(typeof next.value === "string" ? encoder.encode(next.value) : next.value);
+          if (next.done === true) return controller.close();
+          controller.enqueue(typeof next.value === "string" ? encoder.encode(next.value) : next.value);
+          timer = setTimeout(() => {
+            controller.error(new Error("nobody reads this answer"));
+            void pieces.return(undefined);
+          }, UNREAD_MS);
         } catch (thrown) {
           log.warn("answer_broke_off", { requestId: c.get("requestId"), reason: reasonOf(thrown) });
           controller.error(thrown);
         }
       },
       async cancel() {
+        clearTimeout(timer);
         await pieces.return(undefined);
       },
     },
