@@ -156,8 +156,8 @@ async function untilInterrupted<T>(
 }
 
 /**
- * Reads until it has ended. The gateway holds each read for about a second, unless it has too many of them, or the model
- * prints without a pause: then the next read waits.
+ * Reads until it has ended. The gateway holds each read for about a second. Where it has too many of them, or the model
+ * prints without a pause, it answers at once: then the next read waits.
  */
 async function follow(
   client: Client,

@@ -1,4 +1,4 @@
-/** A process that the pool ends, from the signal until the system has taken it away, which a sick driver may never do. */
+/** A process that the pool kills, until the system has taken it away. With a sick driver it may never do so. */
 import { EventEmitter } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

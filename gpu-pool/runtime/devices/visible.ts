@@ -4,8 +4,8 @@ import type { KnownCard } from "./known-cards.ts";
 /**
  * Those that the value of CUDA_VISIBLE_DEVICES names, in its order; all when it is not set. Numbers are nvidia-smi's.
  * Source: CUDA C Programming Guide, "CUDA Environment Variables": ids may be cut short, and an unknown one hides all
- * that come behind it. `numbered`: whose uuid a number stands for, from one look to the next: cards that are left when one
- * is lost may be numbered anew, and another pool's card would be taken for this one's.
+ * that come behind it. `numbered`: which uuid a number stands for, from one look to the next. When a card is lost the
+ * others may be numbered anew, and another pool's card would be taken for this one's.
  */
 export function visibleOf(
   found: readonly KnownCard[],

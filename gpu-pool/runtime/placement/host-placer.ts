@@ -266,8 +266,8 @@ export class HostPlacer {
     const devices = this.#devices().filter(({ id }) => instance.devices.includes(id));
     if (devices.every(({ memoryBytes }) => memoryBytes === null)) return false;
     const whole = sizesHadWhole(own, devices, pinned, others);
-    // Before it should have them whole, another program may have had a part of which nobody knew. And nobody knows which
-    // of several was too small: the smallest that it had whole.
+    // Before it was to have them whole, another program may have had a part that nobody knew of. Which of several was
+    // too small isn't told: it is taken to be the smallest that it had whole.
     if (known.memory.alone && whole.length > 0) known.memory.exceeds(Math.min(...whole));
     else known.memory.ranOut();
     this.changed();
