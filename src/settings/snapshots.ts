@@ -16,8 +16,8 @@ import type { Refresh } from "./settings-object.ts";
 const REFRESH_AFTER_MS = 2500;
 const MAX_AGE_MS = 5000;
 /**
- * When the runtime ends a call whose client has left, nothing gives its snapshot back. A snapshot that was replaced goes
- * after this time at the latest. No request takes so long.
+ * When the runtime ends a call whose client has left, nothing gives its snapshot back. A snapshot that was replaced
+ * goes after this time at the latest. No request takes so long.
  */
 const LOST_AFTER_MS = 600_000;
 /** After a try that failed, or while one is under way. */

@@ -1,6 +1,6 @@
 /**
- * What other programs use of each device. Where none of the pool's processes is, that is all that is used. Where one is,
- * it is never more than before, and never more than is used beside what the pool's processes took when they loaded.
+ * What other programs use of each device. Where none of the pool's processes is, that is all that is used. Where one
+ * is, it is never more than before, and never more than is used beside what the pool's processes took when they loaded.
  */
 import type { PlaceableInstance } from "./placeable.ts";
 
