@@ -3,10 +3,10 @@
  * Pure, and without memory: it is asked again whenever anything has changed, and what it wants is the same until that
  * is done.
  *
- * Order: models without an instance first, pinned ones before others, then who has waited longest; then those that want
- * more instances. Each takes the devices where it costs least: free memory before evictions, then those where it did
- * not fail last, then the fewest residents, then the most free memory. What it needs is set aside before the next is looked
- * at.
+ * Order: models without an instance first, pinned ones before others, then who has waited longest; then those that
+ * want more instances. Each takes the devices where it costs least: free memory before evictions, then those where it
+ * did not fail last, then the fewest residents, then the most free memory. What it needs is set aside before the next
+ * is looked at.
  */
 import { Ledger } from "./ledger.ts";
 import type { Account } from "./ledger.ts";
