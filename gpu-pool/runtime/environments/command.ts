@@ -60,15 +60,24 @@ export function runCommand(
   options: CommandOptions = {},
 ): Promise<CommandResult> {
   return new Promise((done) => {
-    const child = spawn("/bin/sh", ["-c", GUARDED, command, ...args], {
-      cwd: options.cwd,
-      env: { ...process.env, ...hiddenSecrets, ...options.env },
-      stdio: ["ignore", "pipe", "pipe", "pipe"],
-      detached: true,
-    });
+    let child: ChildProcess;
+    try {
+      child = spawn("/bin/sh", ["-c", GUARDED, command, ...args], {
+        cwd: options.cwd,
+        env: { ...process.env, ...hiddenSecrets, ...options.env },
+        stdio: ["ignore", "pipe", "pipe", "pipe"],
+        detached: true,
+      });
+    } catch (error) {
+      // A host that is out of memory starts nothing.
+      done({ code: 127, stdout: "", output: String(error), missing: false, timedOut: false });
+      return;
+    }
     running.add(child);
     let isMissing = false;
-    const guard = child.stdio[3];
+    // A host without file handles left gives it no pipes; its "error" follows.
+    const stdio: ChildProcess["stdio"] | undefined = child.stdio;
+    const guard = stdio?.[3];
     if (guard instanceof Socket) guard.on("data", () => (isMissing = true)).on("error", () => {});
     let stdout = "";
     let output = "";
