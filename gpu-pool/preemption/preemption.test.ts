@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
@@ -68,6 +68,7 @@ test("without a metadata service the pool says nothing, and with off it asks nob
 test("a file is a notice, of the seconds that it holds; one of an earlier life is none", async () => {
   const file = join(folder, "drain");
   writeFileSync(file, "1");
+  utimesSync(file, 1, 1);
   const { notices } = await watching("off", "http://127.0.0.1:9", file);
   expect(existsSync(file)).toBe(false);
   writeFileSync(file, "5\n");
@@ -75,6 +76,13 @@ test("a file is a notice, of the seconds that it holds; one of an earlier life i
   const empty = await watching("off", "http://127.0.0.1:9", join(folder, "empty"));
   writeFileSync(join(folder, "empty"), "");
   await expect.poll(() => empty.notices).toMatchObject([{ withinMs: 60_000 }]);
+});
+
+test("a file that was made while the pool started, which may take a minute, is a notice", async () => {
+  const file = join(folder, "early");
+  writeFileSync(file, "9\n");
+  const { notices } = await watching("off", "http://127.0.0.1:9", file);
+  await expect.poll(() => notices).toMatchObject([{ withinMs: 9000 }]);
 });
 
 test("a file that can't be read is a notice all the same, and the log says what is wrong with it", async () => {

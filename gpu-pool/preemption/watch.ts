@@ -27,6 +27,8 @@ export type PreemptionOptions = {
   file: string;
   /** The time of a file that names none. */
   fileMs: number;
+  /** When this life of the pool began, in milliseconds since 1970; default: when its process did. */
+  bornAtMs?: number;
   onNotice(notice: Notice): void;
 };
 
@@ -43,9 +45,17 @@ export class PreemptionWatch {
     this.#options = options;
   }
 
-  /** Forgets a file that an earlier life left, and waits from then on. */
+  /** Forgets a file that an earlier life left, and waits from then on. One made while this life began is a notice. */
   async start(): Promise<void> {
-    const { file, log } = this.#options;
+    const { file, log, bornAtMs = performance.timeOrigin } = this.#options;
+    const isNew = await lstat(file).then(
+      (found) => found.isFile() && found.mtimeMs >= bornAtMs,
+      () => false,
+    );
+    if (isNew) {
+      this.#watchFile();
+      return this.#find();
+    }
     const stuck = await rm(file, { force: true }).then(
       () => null,
       (error: unknown) => error,
