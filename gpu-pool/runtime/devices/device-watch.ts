@@ -21,6 +21,8 @@ import { visibleOf } from "./visible.ts";
 const LOOK_EVERY_MS = 15_000;
 /** While a card is missing that may be back in a moment. */
 const LOOK_FOR_MISSING_MS = 3000;
+/** A driver may be slow for a while, or never say which CUDA it runs. */
+const MOST_VERSION_ASKS = 5;
 
 export type DeviceReport = {
   cuda: KnownCard[];
@@ -49,7 +51,7 @@ export class DeviceWatch {
   cudaVersion: string | null = null;
   readonly #options: DeviceWatchOptions;
   readonly #ask: () => Promise<SmiReport>;
-  #hasAskedVersion = false;
+  #versionAsks = 0;
   /** Behind the look that began last. */
   #latest: Promise<unknown> = Promise.resolve();
   /** The look that has not begun. */
@@ -151,12 +153,16 @@ export class DeviceWatch {
     const { devices, problem } = await this.#ask().catch((error: unknown) => unasked(error));
     const ofDriver = devices.length === 0 ? [] : await (this.#options.askDriver ?? askDriver)(devices.length);
     const known = this.#cards.named({ devices, problem }, this.#options.clock.nowMs(), ofDriver);
-    const cuda = visibleOf(known, this.#options.visible, this.#numbered).map((device) => ({
-      ...device,
-      problem: device.problem ?? this.#sick.get(device.uuid) ?? null,
-    }));
-    if (devices.length > 0 && !this.#hasAskedVersion) {
-      this.#hasAskedVersion = true;
+    // A part of a card is named by nobody: where no card is, it can't be used either.
+    const isSilent = devices.length === 0;
+    const unnamed = { problem: isSilent ? problem : null, isAwaited: isSilent && known.some((card) => card.isAwaited) };
+    const cuda = visibleOf(known, this.#options.visible, this.#numbered).map((device) => {
+      if (device.problem !== null) return device;
+      const sick = this.#sick.get(device.uuid);
+      return { ...device, ...(sick === undefined ? unnamed : { problem: sick }) };
+    });
+    if (devices.length > 0 && this.cudaVersion === null && this.#versionAsks < MOST_VERSION_ASKS) {
+      this.#versionAsks += 1;
       this.cudaVersion = await (this.#options.askVersion ?? askCudaVersion)();
     }
     this.report = { cuda, problem };
