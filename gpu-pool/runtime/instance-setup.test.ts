@@ -86,3 +86,14 @@ test("one that leaves its place as it dies is not started there again", async ()
   for (const run of timers) run();
   expect([instance.state, instance.placement]).toEqual(["stopped", "none"]);
 });
+
+test("one that left its place without a process did not take all the time since to leave it when it dies later", async () => {
+  let leftMs: number | null = -1;
+  const { instance, started } = start((one) => (leftMs = one.leftMs()));
+  dies(await started(1), null, true);
+  expect([instance.state, leftMs]).toEqual(["waiting", null]);
+  instance.retire();
+  instance.start(["cpu"], "cpu");
+  dies(await started(2), null, true);
+  expect(leftMs).toBeNull();
+});

@@ -200,7 +200,7 @@ export class Instance {
 
   /** Ends it once it has finished what it runs, however long that takes. */
   retire(): void {
-    this.#retiredAtMs ??= this.#options.clock.nowMs();
+    if (this.#process !== null) this.#retiredAtMs ??= this.#options.clock.nowMs();
     this.stop(null);
   }
 
