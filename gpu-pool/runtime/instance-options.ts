@@ -33,11 +33,14 @@ export function instanceOptionsOf(
     clock,
     onLife(instance) {
       meter.lives({ name: instance.name, model: model.manifest, devices: instance.devices }, instance.phase);
-      const { placement } = instance;
-      // What it would have taken it takes no more; or it may be started again, and takes it.
-      if (placement === "leaving" || placement === "none") onRoom();
+      // What it would have taken it takes no more.
+      if (instance.placement === "leaving") onRoom();
       // Without a process it leaves its place at once, and nothing else may tell.
-      if (placement === "none") placer.changed();
+      if (instance.placement === "none") placer.changed();
+    },
+    onMayStart() {
+      placer.changed();
+      onRoom();
     },
     async launch(instance, kind) {
       instance.launchedWith = launchKey(model);

@@ -43,8 +43,10 @@ export type InstanceOptions = {
   onBroken(instance: Instance, problem: SetupProblem): void;
   onGrew(bytes: number): void;
   onPrinted(text: string): void;
-  /** It has begun, or ceased, to use its devices, or uses them for something else; or it may be started again. */
+  /** It has begun, or ceased, to use its devices, or uses them for something else. */
   onLife?(instance: Instance): void;
+  /** It could not be started, and may be tried again. */
+  onMayStart?(): void;
 };
 
 export type InstanceState = "stopped" | "starting" | "ready" | "busy" | "waiting" | "looping" | "broken";
@@ -286,9 +288,9 @@ export class Instance {
   }
 
   #retryAfter(delayMs: number): void {
-    const { clock, onLife } = this.#options;
+    const { clock, onMayStart } = this.#options;
     this.#retryAtMs = clock.nowMs() + delayMs;
-    clock.after(delayMs, () => onLife?.(this));
+    clock.after(delayMs, () => onMayStart?.());
   }
 
   /** Throws where this host can't make the process its folder. */
