@@ -103,6 +103,19 @@ test("a second model on the card leaves less for them, until it is gone", async 
   expect(Math.max(...served.serve(200))).toBe(64);
 });
 
+test("so does another program on the card, which nobody knows of but by looking at it", async () => {
+  const served = new Served();
+  await served.wake(0);
+  served.serve(1);
+  served.host.others.set("0", 600);
+  await served.host.lookAgain();
+  const sizes = served.serve(200);
+  expect(served.ranOut).toBe(0);
+  // 300 are left of the card.
+  expect(Math.max(...sizes)).toBeGreaterThan(25);
+  expect(Math.max(...sizes)).toBeLessThanOrEqual(30);
+});
+
 test("inputs that take more than those before fail once, and what fits is found again when they are gone", async () => {
   const served = new Served(of(400));
   await served.wake(0);

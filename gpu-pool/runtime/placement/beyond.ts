@@ -16,6 +16,11 @@ export class Beyond {
     this.#bytes = bytes;
   }
 
+  /** What is set down to it of each of its devices. */
+  of(one: PlaceableInstance): number {
+    return this.#beyond.get(one)?.bytes ?? 0;
+  }
+
   /** What it is taken to use says all of it. */
   forget(one: PlaceableInstance): void {
     this.#beyond.delete(one);

@@ -120,11 +120,11 @@ export class HostPlacer {
     return this.#bytes.get(instance) ?? null;
   }
 
-  /** What it may hold of each of its devices: its own, and what nobody takes; null where nobody knows. */
+  /** What it may hold of each of its devices: what it is known to, and what nobody takes; null where nobody knows. */
   shareOf(instance: PlaceableInstance): number | null {
     const own = this.#bytes.get(instance);
     const left = this.#leftOn(instance);
-    return own === undefined || left === Infinity ? null : own + left;
+    return own === undefined || left === Infinity ? null : own - this.#beyond.of(instance) + left;
   }
 
   /** What a load of it took of a device; null before the first. */
