@@ -36,8 +36,8 @@ export class HostPlacer {
   /** What placed instances are taken to use of each of their devices. */
   readonly #bytes = new Map<PlaceableInstance, number>();
   readonly #beyond = new Beyond(this.#bytes);
-  /** Those that have a place, and whose process is not started yet: they hold nothing. */
-  readonly #unstarted = new Set<PlaceableInstance>();
+  /** While these load, they have never had a process where they are: they hold nothing. */
+  readonly #unstarted = new WeakSet<PlaceableInstance>();
   readonly #loads = new WeakMap<PlaceableInstance, Load>();
   /** Those that live, of models of which no look has told what a load of them takes. */
   readonly #unmeasured = new Map<PlaceableInstance, Known>();
@@ -161,7 +161,7 @@ export class HostPlacer {
     for (const { id, usedBytes, memoryBytes } of this.#options.devices()) {
       if (usedBytes === null) continue;
       const residents = this.#instances().filter((one) => one.placement !== "none" && one.devices.includes(id));
-      const processes = residents.filter((one) => !this.#unstarted.has(one));
+      const processes = residents.filter((one) => one.placement !== "loading" || !this.#unstarted.has(one));
       this.#foreign.looked(id, usedBytes, processes);
       if (residents.some(({ placement }) => placement === "loading")) continue;
       const ours = Math.min(usedBytes, memoryBytes ?? Infinity) - this.#foreign.of(id);
@@ -177,7 +177,6 @@ export class HostPlacer {
   async aboutToLoad(instance: PlaceableInstance): Promise<void> {
     const kinds = new Map(this.#options.devices().map((device) => [device.id, device.kind]));
     if (!instance.devices.some((id) => kinds.get(id) === "cuda")) return;
-    this.#unstarted.add(instance);
     await this.#options.look().finally(() => this.#unstarted.delete(instance));
     const used = usedOf(instance, this.#options.devices());
     if (used === null) return;
@@ -196,9 +195,7 @@ export class HostPlacer {
       // What died meanwhile is told nothing of.
       if (this.#loads.get(instance) === load) {
         this.#loads.delete(instance);
-        const used = usedOf(instance, this.#options.devices());
-        if (used !== null && !load.isDoubtful) this.#foreign.loaded(instance, load.used, used);
-        this.#measure(known, load, used);
+        this.#measure(known, load, usedOf(instance, this.#options.devices()));
         if (known.memory.bytes === null) this.#unmeasured.set(instance, known);
       }
     }
@@ -303,6 +300,7 @@ export class HostPlacer {
       this.#beyond.forget(instance);
       instance.start(devices, placeable.needs.kind);
     }
+      this.#unstarted.add(instance);
   }
 
   #modelOf(known: Known, nowMs: number): PlacementModel {

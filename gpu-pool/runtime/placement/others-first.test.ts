@@ -57,19 +57,21 @@ test("so does one that the other program came upon while it loaded", async () =>
   expect(model?.done.size).toBe(1);
 });
 
-test("what another program gave back beside a process is another model's, which takes all of the card", async () => {
-  const spec = { loadMs: 100, runMs: 10, count: 1, devicesPerInstance: 1, pinned: false };
-  const host = new FakeHost(
-    [CARD],
-    [100, 950].map((bytes) => ({ ...spec, bytes, hint: bytes })),
-  );
-  const [small, large] = host.models;
-  host.others.set("0", THEIRS);
-  small?.submit(1);
-  await settle(host);
-  host.others.delete("0");
-  await settle(host);
-  large?.submit(2);
-  await settle(host);
-  expect([small?.done.size, large?.done.size]).toEqual([1, 1]);
-});
+test.each([1, 2])(
+  "what another program gave back beside %s processes is another model's, which takes all",
+  async (count) => {
+    const spec = { loadMs: 100, runMs: 10, count: 1, devicesPerInstance: 1, pinned: false };
+    const host = new FakeHost(
+      [CARD],
+      [...Array<number>(count).fill(50), 950].map((bytes) => ({ ...spec, bytes, hint: bytes })),
+    );
+    host.others.set("0", THEIRS);
+    for (const model of host.models.slice(0, count)) model.submit(1);
+    await settle(host);
+    host.others.delete("0");
+    await settle(host);
+    host.models[count]?.submit(2);
+    await settle(host);
+    expect(host.models.map(({ done }) => done.size)).toEqual(Array<number>(count + 1).fill(1));
+  },
+);
