@@ -207,7 +207,7 @@ export class HostPlacer {
     if (used === null || (load.isDoubtful && known.memory.bytes !== null)) return;
     const taken = Math.max(0, ...Array.from(used, ([id, bytes]) => bytes - (load.used.get(id) ?? 0)));
     if (load.isDoubtful && taken === 0) return;
-    this.#loadTook(known, taken, used);
+    this.#loadTook(known, taken, used, load.isDoubtful);
   }
 
   /** No look told what its load took: no more can it be than its devices hold now beyond what is known of others. */
@@ -219,7 +219,7 @@ export class HostPlacer {
     if (Math.max(...most) > 0) this.#loadTook(known, Math.max(...most), used);
   }
 
-  #loadTook(known: Known, taken: number, used: ReadonlyMap<string, number>): void {
+  #loadTook(known: Known, taken: number, used: ReadonlyMap<string, number>, isDoubtful: boolean): void {
     known.memory.loaded(
       taken,
       Math.min(
@@ -227,6 +227,7 @@ export class HostPlacer {
           used.has(id) && memoryBytes !== null ? memoryBytes - foreignBytes : [],
         ),
       ),
+      isDoubtful,
     );
     this.#charge(known);
   }

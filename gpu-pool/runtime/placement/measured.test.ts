@@ -57,3 +57,21 @@ test("so is one whose neighbour ended meanwhile, and a pinned model leaves the r
   while (await host.step());
   expect(other?.done.size).toBe(1);
 });
+
+test("what was measured while another loaded beside it counts until a load by itself is measured", async () => {
+  const known = spec({ bytes: 400, hint: 400, loadMs: 300 });
+  const host = new FakeHost([1000], [known, spec({ bytes: 300, loadMs: 500 })]);
+  const [first, second] = host.models;
+  first?.submit(1);
+  second?.submit(2);
+  while (await host.step());
+  expect(second && host.placer.loadBytesOf(second)).toBeGreaterThan(300);
+  // It comes again, by itself.
+  second?.instances[0]?.crash();
+  second?.submit(3);
+  while (await host.step());
+  first?.submit(4);
+  while (await host.step());
+  expect(host.models.map(({ instances }) => instances[0]?.placement)).toEqual(["idle", "idle"]);
+  expect(second && host.placer.loadBytesOf(second)).toBe(300);
+});

@@ -22,6 +22,8 @@ export class MemoryEstimate {
   /** It takes more than this, whatever it takes. */
   least = 0;
   #measured: number | null = null;
+  /** Others loaded meanwhile: the next load that is measured by itself says more. */
+  #isDoubtful = false;
   #ofDevice = 0;
   #grownBy = 0;
   #shortfalls = 0;
@@ -53,10 +55,12 @@ export class MemoryEstimate {
 
   /**
    * A load took so much of a device; the smallest of those that it spans has `ofDevice`. Where others loaded on a
-   * larger one meanwhile, `bytes` is theirs, too: no more than `ofDevice` can have been its own.
+   * larger one meanwhile (`isDoubtful`), `bytes` is theirs, too: no more than `ofDevice` can have been its own.
    */
-  loaded(bytes: number, ofDevice: number): void {
-    this.#measured = Math.max(this.#measured ?? 0, Math.min(bytes, ofDevice));
+  loaded(bytes: number, ofDevice: number, isDoubtful = false): void {
+    const before = this.#isDoubtful && !isDoubtful && bytes > 0 ? 0 : (this.#measured ?? 0);
+    this.#measured = Math.max(before, Math.min(bytes, ofDevice));
+    this.#isDoubtful = isDoubtful;
     this.#ofDevice = Math.max(this.#ofDevice, ofDevice);
     this.#tries = 0;
     this.alone = this.#shortfalls >= MOST_SHORTFALLS;
