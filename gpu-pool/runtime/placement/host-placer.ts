@@ -295,7 +295,8 @@ export class HostPlacer {
   #start(model: string, devices: readonly string[], bytes: number): void {
     for (const { placeable } of this.#known.values()) {
       if (placeable.needs.model !== model) continue;
-      const instance = placeable.instances.find(({ placement }) => placement === "none");
+      const nowMs = this.#options.clock.nowMs();
+      const instance = placeable.instances.find((one) => one.placement === "none" && one.mayStart?.(nowMs) !== false);
       if (instance === undefined) return;
       this.#bytes.set(instance, bytes);
       this.#beyond.forget(instance);

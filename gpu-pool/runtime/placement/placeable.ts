@@ -8,6 +8,8 @@ export type PlaceableInstance = {
   readonly placement: "none" | PlacedInstance["state"];
   readonly readyAtMs: number;
   readonly lastUsedMs: number;
+  /** Whether it may be started, now that it has no place; left out, it may. */
+  mayStart?(nowMs: number): boolean;
   /** Starts it there. */
   start(devices: readonly string[], kind: ModelNeeds["kind"]): void;
   /** Ends it when it has finished what it runs. */

@@ -127,7 +127,9 @@ export class PlacedModel implements Placeable {
     const { instances, readiness } = this.#options;
     if (this.#isClosed || readiness.refusal !== null) return 0;
     const without = instances.all.filter(({ placement }) => placement === "none");
-    return without.every((instance) => instance.mayStart(nowMs)) ? without.length : 0;
+    const startable = without.filter((instance) => instance.mayStart(nowMs));
+    // Where one of it works, what failed elsewhere may be a device's fault; else its other processes would fail, too.
+    return instances.ready || startable.length === without.length ? startable.length : 0;
   }
 
   wanted(nowMs: number): number {

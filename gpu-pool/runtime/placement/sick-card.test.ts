@@ -27,3 +27,13 @@ test("nor has a model that works no second process for want of a card that is we
   }
   expect(host.cardsOf("one").toSorted()).toEqual(["0", "2"]);
 });
+
+test("what could not be begun on that card is begun on the next at once, as its model works here", async () => {
+  const { clock, pass } = createSteppedClock();
+  const host = new ContendedHost(clock, 3, { one: { loadMs: 500, runMs: 600_000, failsOn: "1" } });
+  host.submit("first", "one");
+  await pass(1000);
+  host.submit("first", "one");
+  await pass(5000);
+  expect(host.cardsOf("one").toSorted()).toEqual(["0", "2"]);
+});
