@@ -50,46 +50,54 @@ const KEPT_LINES = 200;
 /** Of all models: no two processes have the same scratch folder. */
 let launches = 0;
 
+/** Brings the files that a model's processes need, and their environment. */
+async function prepare(model: Model, label: string, lives: ModelLives, options: LaunchOptions) {
+  const { settings, log } = options;
+  const lines: string[] = [];
+  const course: NonNullable<Model["course"]> = { stage: "fetch", lines };
+  model.course = course;
+  const say = (line: string): void => {
+    lines.push(line);
+    if (lines.length > KEPT_LINES) lines.shift();
+    model.environment = { progress: line };
+    log.info({ model: label }, line);
+  };
+  const fixed = (await model.complete?.(say)) ?? [];
+  course.stage = "build";
+  // What `build.run` writes is the model's own, too.
+  const preparation = lives.began();
+  const { cudaVersion, report } = options.devices;
+  const host = { cuda: cudaVersion, gpus: report.cuda.map(({ name }) => name) };
+  const others = { layers: options.layers, owner: model.manifest.owner, ...host };
+  const environment = await prepareEnvironment({
+    modelDir: model.dir,
+    cog: model.cog,
+    environmentsDir: environmentsFolder(settings["environments-dir"], settings["state-dir"]),
+    budgetBytes: settings["environments-bytes"],
+    log: say,
+    allowBuildRun: settings["allow-build-run"],
+    allowSystemPackages: settings["allow-system-packages"],
+    ...(settings["stored-environments"] ? { others } : {}),
+  }).finally(preparation.ended);
+  return { fixed, course, environment };
+}
+
 /** `label`: what the model is called on this host. `lives`: where its lives are noted. */
 export function createLaunch(
   model: Model,
   label: string,
   lives: ModelLives,
   options: LaunchOptions,
-): RunnerOptions["launch"] {
+): Required<Pick<RunnerOptions, "launch" | "prepareAhead">> {
   const { settings, state, log } = options;
   const child = options.child ?? { path: CHILD_PATH, module: CHILD_MODULE };
-  return async (instance, kind) => {
+  const launch: RunnerOptions["launch"] = async (instance, kind) => {
     launches += 1;
     const keys = model.cog.edgeplane;
     const refusal = kind === "cuda" ? options.devices.refusalOf(model.cog.build.cuda) : null;
     if (refusal !== null) throw new Error(refusal);
-    const lines: string[] = [];
-    const course: NonNullable<Model["course"]> = { stage: "fetch", lines };
-    model.course = course;
-    const say = (line: string): void => {
-      lines.push(line);
-      if (lines.length > KEPT_LINES) lines.shift();
-      model.environment = { progress: line };
-      log.info({ model: label }, line);
-    };
-    const fixed = (await model.complete?.(say)) ?? [];
-    course.stage = "build";
-    // What `build.run` writes is the model's own, too.
-    const preparation = lives.began();
-    const { cudaVersion, report } = options.devices;
-    const host = { cuda: cudaVersion, gpus: report.cuda.map(({ name }) => name) };
-    const others = { layers: options.layers, owner: model.manifest.owner, ...host };
-    const { python, env, warnings, sizeBytes, isUnpacked, release } = await prepareEnvironment({
-      modelDir: model.dir,
-      cog: model.cog,
-      environmentsDir: environmentsFolder(settings["environments-dir"], settings["state-dir"]),
-      budgetBytes: settings["environments-bytes"],
-      log: say,
-      allowBuildRun: settings["allow-build-run"],
-      allowSystemPackages: settings["allow-system-packages"],
-      ...(settings["stored-environments"] ? { others } : {}),
-    }).finally(preparation.ended);
+    const { fixed, course, environment } = await prepare(model, label, lives, options);
+    const { python, env, warnings, sizeBytes, isUnpacked, release } = environment;
     course.stage = "setup";
     const scratchDir = join(state.scratchDir, `${instance.replaceAll(/[^\w.-]/g, "_")}-${launches}`);
     const releaseAndThrow = (error: unknown): never => {
@@ -158,6 +166,13 @@ export function createLaunch(
         release();
       },
     };
+  };
+  return {
+    launch,
+    async prepareAhead() {
+      const { environment } = await prepare(model, label, lives, options);
+      environment.release();
+    },
   };
 }
 

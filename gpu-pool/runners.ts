@@ -116,7 +116,7 @@ type Shared = { prepare: RunnerOptions["prepare"]; schemas: KnownSchemas; placer
 function createRunner(model: Model, label: string, shared: Shared, options: FleetOptions): ModelRunner {
   const { prepare, schemas, placer, lives } = shared;
   const { settings, clock, report, onRoom, log } = options;
-  const launch = createLaunch(model, label, lives, options);
+  const { launch, prepareAhead } = createLaunch(model, label, lives, options);
   const runner: ModelRunner = new ModelRunner({
     label,
     model,
@@ -149,6 +149,7 @@ function createRunner(model: Model, label: string, shared: Shared, options: Flee
       model.awaitsSetUp = false;
       options.onNews();
     },
+    prepareAhead: async () => restWhileAway(prepareAhead(), isPassing, () => ({ runner, model, clock })),
     launch: async (...args) => restWhileAway(launch(...args), isPassing, () => ({ runner, model, clock })),
   });
   return runner;

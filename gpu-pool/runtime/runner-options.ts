@@ -37,6 +37,8 @@ export type RunnerOptions = {
   meter: RunMeter;
   /** Everything of a launch but what the runner adds itself. */
   launch(instance: string, kind: "cpu" | "cuda"): Promise<Omit<Launch, "onLoaded">>;
+  /** Brings all that its processes need before one has a place. Throws when that can't be, `Postponed` for now. */
+  prepareAhead?(): Promise<void>;
   /** Fetches and checks the input; the schema is null when the model has none. Throws with a message for the client. */
   prepare(prediction: Prediction, schema: Loaded["schema"]): Promise<void> | null;
   cancelGraceMs: number;

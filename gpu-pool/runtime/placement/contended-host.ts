@@ -26,7 +26,8 @@ const AHEAD_BATCHES = 32;
 /**
  * Of a model: how long a process loads, and a prediction runs; `hint`: its author says what it takes (default).
  * `postponedMs`: after this it turns out that its processes can't be started for now. `failsOn`: a card on which its
- * set-up fails.
+ * set-up fails. `preparesMs`: how long it takes to bring what its processes need, or to find out that it can't be
+ * (`isUnpreparable`).
  */
 export type Times = {
   loadMs: number;
@@ -35,6 +36,8 @@ export type Times = {
   pinned?: boolean;
   postponedMs?: number;
   failsOn?: string;
+  preparesMs?: number;
+  isUnpreparable?: boolean;
 };
 /** One prediction at the edge. `endedAtMs`: null until it has run. */
 export type Asked = { account: string; model: string; atMs: number; endedAtMs: number | null; handedBack: number };
@@ -154,15 +157,26 @@ export class ContendedHost {
     });
   }
 
-  #runner(name: string, { loadMs, runMs, hint = true, pinned = false, postponedMs, failsOn = "" }: Times): ModelRunner {
+  #runner(name: string, times: Times): ModelRunner {
+    const { loadMs, runMs, hint = true, pinned = false, postponedMs, failsOn = "" } = times;
+    const { preparesMs, isUnpreparable = false } = times;
     const launch = {
       ...{ python: "python3", modelDir: "", childPath: "", childModule: "m", slots: 1, scratchDir: "", jail: null },
       ...{ setupTimeoutMs: 60_000, silenceMs: 60_000, progressMs: null, healthEveryMs: 60_000 },
       env: { LOAD_MS: String(loadMs), RUN_MS: String(runMs), FAILS_ON: failsOn },
     };
     const devices = { report: { cuda: this.#cards }, refusalOf: () => null } as unknown as DeviceWatch;
-    const postpone = async (delayMs: number): Promise<never> => {
-      await new Promise<void>((resolve) => this.#clock.after(delayMs, resolve));
+    const wait = (delayMs: number): Promise<void> => new Promise((resolve) => this.#clock.after(delayMs, resolve));
+    const prepare = async (): Promise<void> => {
+      if (preparesMs !== undefined) await wait(preparesMs);
+      if (isUnpreparable) throw new Error("pip could not install it");
+    };
+    let preparation: Promise<void> | null = null;
+    const prepareAhead = (): Promise<void> => (preparation ??= prepare());
+    const start = async (): Promise<typeof launch> => {
+      await prepareAhead();
+      if (postponedMs === undefined) return launch;
+      await wait(postponedMs);
       throw new Postponed("its files can't be had for now");
     };
     const nothing = (): void => {};
@@ -171,7 +185,7 @@ export class ContendedHost {
       ...{ devices, report: this.#report() as Reporter },
       ...{
         meter: { lives: nothing, begin: nothing, off: nothing },
-        launch: async () => (postponedMs === undefined ? launch : postpone(postponedMs)),
+        ...{ launch: start, prepareAhead },
       },
       ...{ prepare: () => null, cancelGraceMs: 1000, aheadBatches: AHEAD_BATCHES, shortage: () => null },
       startQuota: () => startQuotas(this.#loads())[this.#runners.indexOf(runner)] ?? 0,

@@ -7,7 +7,6 @@
  */
 import type { Clock } from "../../scheduling/clock.ts";
 import { MemoryEstimate } from "../../scheduling/placement/memory-estimate.ts";
-import { planPlacement } from "../../scheduling/placement/plan.ts";
 import { refusalOf, sizesHadWhole } from "../../scheduling/placement/refusal.ts";
 import type { PlacedInstance, PlacementDevice, PlacementModel } from "../../scheduling/placement/types.ts";
 import { Beyond } from "./beyond.ts";
@@ -15,6 +14,7 @@ import { Foreign } from "./foreign.ts";
 import type { Known, Load } from "./known.ts";
 import { usedOf } from "./placeable.ts";
 import type { Placeable, PlaceableInstance, SeenDevice } from "./placeable.ts";
+import { planPrepared } from "./prepared-first.ts";
 import { Shortages } from "./shortages.ts";
 
 export type HostPlacerOptions = {
@@ -277,8 +277,8 @@ export class HostPlacer {
     for (const placeable of this.#known.keys()) if (placeable.fit?.() === true) this.changed();
     for (const instance of this.#bytes.keys()) if (instance.placement === "none") this.#bytes.delete(instance);
     const models = [...this.#known.values()].map((known) => this.#modelOf(known, nowMs));
-    const host = { devices: this.#devices(), models, instances: this.#placed() };
-    const plan = planPlacement(host, nowMs);
+    const seen = { devices: this.#devices(), models, instances: this.#placed() };
+    const { host, plan } = planPrepared(this.#known.keys(), seen, nowMs);
     const shortages = this.#shortages.planned(this.#known.keys(), host, plan, nowMs);
     if (shortages.isNews) this.#options.onBlocked();
     for (const { model, devices, bytes } of plan.starts) this.#start(model, devices, bytes);

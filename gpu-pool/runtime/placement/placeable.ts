@@ -28,6 +28,11 @@ export type Placeable = {
   /** How many its work wants. */
   wanted(nowMs: number): number;
   demand(nowMs: number): number;
+  /**
+   * Whether all that its processes need is on this host; else that is brought now, and the placer hears when it is. Who
+   * leaves it out has it.
+   */
+  prepare?(): boolean;
   /** Ends what doesn't fit what its owner wants now; whether it did anything. */
   fit?(): boolean;
 };

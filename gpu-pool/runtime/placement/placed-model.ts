@@ -14,6 +14,7 @@ import type { Instance } from "../instance.ts";
 import type { Instances } from "../instances.ts";
 import { leftFor } from "../process-memory.ts";
 import type { Model } from "../models/model.ts";
+import { Postponed } from "../postponed.ts";
 import type { Readiness } from "../readiness.ts";
 import { launchKey } from "../models/configured.ts";
 import type { HostPlacer } from "./host-placer.ts";
@@ -38,6 +39,8 @@ export type PlacedModelOptions = {
   waiting(): number;
   load(nowMs: number): ModelLoad;
   readiness: Readiness;
+  /** Brings all that its processes need. */
+  prepareAhead?(): Promise<void>;
   /** It is served no more, and ends once it has run what it began. */
   isLeaving(): boolean;
   onRoom(): void;
@@ -48,6 +51,7 @@ export class PlacedModel implements Placeable {
   readonly #demand = new Demand();
   readonly #replacement = new Replacement();
   #isWarmDue = false;
+  #preparation: "none" | "under way" | "over" = "none";
   #isClosed = false;
   #blockedSinceMs: number | null = null;
   #insistsUntilMs = -Infinity;
@@ -146,6 +150,31 @@ export class PlacedModel implements Placeable {
     const missing = waiting() - capacityOf({ ...load(nowMs), places }, aheadBatches);
     const perInstance = model.slotsPerInstance * model.batching.maxBatchSize;
     return Math.min(this.needs.count, Math.max(1, least, placed.length + Math.ceil(missing / perInstance)));
+  }
+
+  prepare(): boolean {
+    const { prepareAhead, instances } = this.#options;
+    if (prepareAhead === undefined || instances.ready) return true;
+    if (this.#preparation === "none") {
+      this.#preparation = "under way";
+      prepareAhead().then(
+        () => this.#prepared("over"),
+        (error: unknown) => {
+          // What is away for now is met again by a launch, which knows when to try on.
+          if (error instanceof Postponed) return this.#prepared("over");
+          this.#prepared("none");
+          if (this.#isClosed) return;
+          const message = error instanceof Error ? error.message : String(error);
+          instances.all.find(({ placement }) => placement === "none")?.fail({ message, traceback: "" });
+        },
+      );
+    }
+    return this.#preparation === "over";
+  }
+
+  #prepared(how: "none" | "over"): void {
+    this.#preparation = how;
+    this.#options.placer.changed();
   }
 
   demand(nowMs: number): number {
