@@ -216,7 +216,7 @@ export class HostPlacer {
     if (used === null || known.memory.bytes !== null) return;
     const own = this.#bytes.get(instance) ?? 0;
     const most = Array.from(used, ([id, bytes]) => bytes - this.#foreign.of(id) - this.#takenOf(id) + own);
-    if (Math.max(...most) > 0) this.#loadTook(known, Math.max(...most), used);
+    if (Math.max(...most) > 0) this.#loadTook(known, Math.max(...most), used, true);
   }
 
   #loadTook(known: Known, taken: number, used: ReadonlyMap<string, number>, isDoubtful: boolean): void {
@@ -300,9 +300,9 @@ export class HostPlacer {
       if (instance === undefined) return;
       this.#bytes.set(instance, bytes);
       this.#beyond.forget(instance);
+      this.#unstarted.add(instance);
       instance.start(devices, placeable.needs.kind);
     }
-      this.#unstarted.add(instance);
   }
 
   #modelOf(known: Known, nowMs: number): PlacementModel {
