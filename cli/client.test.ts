@@ -160,6 +160,20 @@ test("a stream is taken up again after a restart of the gateway, and not once it
   await expect(namesOf()).rejects.toMatchObject({ status: 404 });
 });
 
+test("a stream is taken up again once there is room for it", async () => {
+  let asked = 0;
+  answer = (request, response) => {
+    asked += 1;
+    const problem = JSON.stringify({ detail: "The account has 500 streams open.", code: "too_many_streams" });
+    if (request.headers["last-event-id"] === undefined) response.end("id: 1\nevent: output\ndata: one\n\n");
+    else if (asked < 6) response.writeHead(429, { "retry-after": "0" }).end(problem);
+    else response.end("id: 2\nevent: done\ndata: {}\n\n");
+  };
+  const names: (string | undefined)[] = [];
+  for await (const { event } of eventsOf(client, "p")) names.push(event);
+  expect(names).toEqual(["output", "done"]);
+});
+
 test("what the system refuses is told in one line", async () => {
   const home = mkdtempSync(join(tmpdir(), "edgeplane-cli-"));
   try {

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { EventSourceParserStream } from "eventsource-parser/stream";
 import type { EventSourceMessage } from "eventsource-parser/stream";
+import { Refusal } from "./client.ts";
 import type { Client } from "./client.ts";
 import { segment } from "./context.ts";
 import { CliError, exitCodes } from "./errors.ts";
@@ -28,8 +29,9 @@ export async function* eventsOf(client: Client, id: string, signal?: AbortSignal
       }
     } catch (error) {
       if (signal?.aborted === true || !wasOpen) throw error;
-      // A refusal would be the same again; a gateway that is away may be back soon.
-      if (error instanceof CliError && error.exitCode !== exitCodes.unreachable) throw error;
+      // Other refusals would be the same again; a gateway that is away may be back soon, and there may be room again.
+      const mayPass = error instanceof Refusal && error.code === "too_many_streams";
+      if (error instanceof CliError && error.exitCode !== exitCodes.unreachable && !mayPass) throw error;
     }
     await sleep(WAIT_MS);
   }
