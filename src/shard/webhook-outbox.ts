@@ -35,6 +35,8 @@ const UNREAD_MS = 3_600_000;
 /** Senders that are told at a time, and how long others' messages wait for them. */
 const MAX_TOLD = 4;
 const WAIT_MS = 1000;
+/** Where more are late, their calls are waited for: what they carry is in memory. */
+const MAX_LATE = 8;
 
 type Sent = { pending: PendingWebhook; receiver: string; message: WebhookMessage };
 type Place = Pick<PendingWebhook, "createdAt" | "webhookId"> | null;
@@ -168,7 +170,8 @@ export function createWebhookOutbox(env: Env, store: Store) {
       else rest(receiver, error, away);
       if (late.delete(receiver)) goOn();
     });
-    await within(Promise.all(calls), WAIT_MS, timers.after).catch(() => {});
+    const all = Promise.all(calls);
+    await (late.size < MAX_LATE ? within(all, WAIT_MS, timers.after).catch(() => {}) : all);
     for (const receiver of waitsFor) {
       late.add(receiver);
       away.add(receiver);
