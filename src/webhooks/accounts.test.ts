@@ -62,6 +62,19 @@ describe("requests", () => {
     expect(Math.abs(a - b) / b).toBeLessThan(0.2);
   });
 
+  it("of accounts that fill the memory let another account's larger one go", async () => {
+    const limits = { inFlightBytes: 80 * KIB, accountInFlightBytes: 40 * KIB };
+    const world = createWorld(() => ({ afterMs: 1000 }), limits);
+    for (const name of ["a", "b"]) send(world, name, 2000, 2900);
+    await world.run(20_000);
+    const large = send(world, "c", 1, 8 * KIB);
+    await world.run(5000);
+    expect(deliveredOf(world, large)).toBe(1);
+    const before = world.sent.length;
+    await world.run(5000);
+    expect(world.sent.length).toBeGreaterThan(before + 80);
+  });
+
   it("that are all slow let another account's go at once", async () => {
     const world = createWorld(({ accountId }) => ({ afterMs: accountId === "slow" ? 9000 : 5 }));
     send(world, "slow", 400);

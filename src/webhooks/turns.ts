@@ -27,6 +27,8 @@ export const FIRST_WINDOW = 5;
 export const RESERVED_REQUESTS = 5;
 /** Probes at a time: a host that is down for many accounts is not asked by all of them at once. */
 export const MAX_PROBES = 5;
+/** How long a message waits for room in memory before others take none. */
+const PASSED_OVER_MS = 2000;
 /** URLs that probes of an account tell apart. */
 const MAX_PROBED_URLS = 100;
 
@@ -102,10 +104,19 @@ export function createTurns({ store, limits, now }: { store: Store; limits: Turn
     if (account.dueAt > now() || mine >= Math.floor(account.window)) return false;
     if (inFlight >= limits.hostRequests && (mine > 0 || inFlight >= limits.hostRequests + RESERVED_REQUESTS))
       return false;
-    if (inFlight > 0 && inFlightBytes + account.dueBytes > limits.inFlightBytes) return false;
     if (mine > 0 && bytesOf(account) + account.dueBytes > limits.accountInFlightBytes) return false;
     const state = admissionOf(account);
     return state === "go" || (state === "probe" && mine === 0 && probes < MAX_PROBES);
+  }
+
+  /** Whether there is room in memory for what it has to send next. */
+  function fits({ dueBytes }: Account): boolean {
+    return inFlight === 0 || inFlightBytes + dueBytes <= limits.inFlightBytes;
+  }
+
+  /** Whether it has none open, and others had their turn before it for long: a larger message finds room by chance. */
+  function isPassedOver({ inFlight: own, breaker, dueAt }: Account): boolean {
+    return own.size === 0 && breaker.openings === 0 && dueAt <= now() - PASSED_OVER_MS;
   }
 
   function probe(account: Account): StoredMessage | null {
@@ -147,10 +158,14 @@ export function createTurns({ store, limits, now }: { store: Store; limits: Turn
     next(): StoredMessage | null {
       const probes = [...accounts.values()].filter(({ isProbing }) => isProbing).length;
       let first: Account | null = null;
+      let waitsForRoom = false;
       for (const account of accounts.values()) {
-        if (mayGo(account, probes) && (first === null || comesBefore(account, first))) first = account;
+        if (!mayGo(account, probes)) continue;
+        if (!fits(account)) waitsForRoom ||= isPassedOver(account);
+        else if (first === null || comesBefore(account, first)) first = account;
       }
-      if (first === null) return null;
+      // Whoever has requests open takes no room that one without any has waited for: it would never have enough.
+      if (first === null || (waitsForRoom && first.inFlight.size > 0)) return null;
       const isProbe = admissionOf(first) === "probe";
       const { id, inFlight: sent } = first;
       const due = isProbe ? [probe(first)] : store.due(id, now(), sent.size + 1);
