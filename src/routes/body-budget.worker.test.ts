@@ -91,3 +91,34 @@ it("compresses an answer that is counted, for whoever takes that", async () => {
   expect(answer.headers.get("vary")).toContain("accept-encoding");
   await answer.body?.cancel();
 });
+
+it("leaves an account's uploads unread that have no room beside its others, and takes them when these are over", async () => {
+  const begun = Array.from({ length: 6 }, () => {
+    const said = { isRead: false };
+    const { readable: body, writable } = new IdentityTransformStream();
+    const writer = writable.getWriter();
+    const tell = (text: string) => writer.write(new TextEncoder().encode(text));
+    const head = '--b\r\ncontent-disposition: form-data; name="content"; filename="f"\r\n\r\n';
+    void tell(head).then(() => (said.isRead = true));
+    const end = () => void tell("hello\r\n--b--\r\n").then(() => writer.close());
+    const headers = { authorization: `Bearer ${key}`, "content-type": "multipart/form-data; boundary=b" };
+    const request = new Request(`${ORIGIN}/v1/files`, { method: "POST", headers, body });
+    const answer = Promise.resolve(worker.fetch(request, testEnv, createExecutionContext()));
+    return { said, answer, end };
+  });
+  const read = () => begun.filter(({ said }) => said.isRead);
+  await expect.poll(() => read().length).toBeGreaterThan(0);
+  const form = new FormData();
+  form.append("content", new Blob(["small"]), "small.txt");
+  const small = { method: "POST", headers: { authorization: `Bearer ${other}` }, body: form };
+  const others = await worker.fetch(new Request(`${ORIGIN}/v1/files`, small), testEnv, createExecutionContext());
+  expect(others.status).toBe(201);
+  expect(read()).toHaveLength(4);
+  const waiting = begun.filter(({ said }) => !said.isRead);
+  const done = read();
+  for (const { end } of done) end();
+  for (const { answer } of done) expect((await answer).status).toBe(201);
+  await expect.poll(() => waiting.every(({ said }) => said.isRead)).toBe(true);
+  for (const { end } of waiting) end();
+  for (const { answer } of waiting) expect((await answer).status).toBe(201);
+});

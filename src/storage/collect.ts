@@ -5,6 +5,9 @@ import { toHex } from "./transfer.ts";
 import { MIN_PART_BYTES, abortUpload, startUpload } from "./uploads.ts";
 import type { UploadPlan } from "./uploads.ts";
 
+/** What the first part has room for at first: most files are small. */
+const FIRST_BYTES = 64 * 1024;
+
 type Stores = Pick<Env, "DB" | "BLOBS"> & QuotaVars;
 
 export type Collected = { etag: string; sizeBytes: number; sha256: string };
@@ -57,12 +60,13 @@ async function* partsOf(
   pieces: AsyncIterable<Uint8Array>,
   see: (piece: Uint8Array) => Promise<void>,
 ): AsyncGenerator<Uint8Array> {
-  let part = new Uint8Array(MIN_PART_BYTES);
+  let part = new Uint8Array(FIRST_BYTES);
   let filled = 0;
   for await (const piece of pieces) {
     await see(piece);
     for (let taken = 0; taken < piece.length;) {
       const bytes = piece.subarray(taken, taken + MIN_PART_BYTES - filled);
+      part = grown(part, filled + bytes.length);
       part.set(bytes, filled);
       filled += bytes.length;
       taken += bytes.length;
@@ -73,4 +77,12 @@ async function* partsOf(
     }
   }
   if (filled > 0) yield part.subarray(0, filled);
+}
+
+/** The same bytes with room for `bytes`. */
+function grown(part: Uint8Array<ArrayBuffer>, bytes: number): Uint8Array<ArrayBuffer> {
+  if (bytes <= part.length) return part;
+  const larger = new Uint8Array(Math.min(MIN_PART_BYTES, Math.max(bytes, 2 * part.length)));
+  larger.set(part);
+  return larger;
 }

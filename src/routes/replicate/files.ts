@@ -37,7 +37,7 @@ export function fileRoutes(): Hono<App> {
         }),
         rawBody: uploadBody,
         answers: { 201: json(FileSchema, "The file.", { links: fileLinks }) },
-        errors: ["invalid_request", "invalid_input", "payload_too_large", "quota_exceeded"],
+        errors: ["invalid_request", "invalid_input", "payload_too_large", "quota_exceeded", "too_many_bytes"],
       },
       async (c, { query }) => {
         const principal = c.get("principal");

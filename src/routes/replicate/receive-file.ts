@@ -10,9 +10,12 @@ import type { Env } from "../../env.ts";
 import { contentKey, newFileId } from "../../registry/files.ts";
 import type { NewFile } from "../../registry/files.ts";
 import { collect } from "../../storage/collect.ts";
+import { MIN_PART_BYTES } from "../../storage/uploads.ts";
 import { deleteUploadRows } from "../../storage/upload-rows.ts";
 import { piecesOf, transfer } from "../../storage/transfer.ts";
 import { refuseLoneSurrogates } from "../body.ts";
+import { openHold } from "../body-budget.ts";
+import type { BodyHold } from "../body-budget.ts";
 import { fieldText, formBoundary, readForm, skip } from "../form-stream.ts";
 import type { FormField } from "../form-stream.ts";
 import { MAX_REQUEST_BYTES, announcedBytes } from "../request-size.ts";
@@ -27,6 +30,13 @@ const DEFAULT_NAME = "file";
 const MAX_FIELD_BYTES = 1024;
 /** What surrounds the content in a form. */
 const FORM_OVERHEAD_BYTES = 128 * 1024;
+
+/** What of an upload is in memory beside a part of it, and at most where nobody knows its length. */
+const READING_BYTES = 2 * 1024 * 1024;
+const COLLECTING_BYTES = MIN_PART_BYTES + READING_BYTES;
+/** How long an upload waits, unread, for room beside others, and how often it looks. */
+const ROOM_WAIT_MS = 60_000;
+const ROOM_LOOK_MS = 50;
 
 const METADATA_PROBLEM = "must be a JSON object of at most 64 KiB";
 const NAME_PROBLEM = `must have 1 to ${MAX_NAME_CHARS} characters`;
@@ -70,16 +80,50 @@ export async function receiveFile(
   const announced = announcedBytes(request);
   if (announced !== null && announced > MAX_REQUEST_BYTES + FORM_OVERHEAD_BYTES) throw tooLarge();
   const boundary = formBoundary(request.headers.get("content-type"));
-  if (boundary !== null) return receiveForm(env, accountId, request, boundary);
-  if (name !== undefined) return receiveBytes(env, accountId, request, name);
+  if (boundary === null && name !== undefined && announced !== null) return receiveBytes(env, request, name, announced);
+  if (boundary !== null || name !== undefined) {
+    const hold = await roomFor(env, accountId, announced);
+    try {
+      if (boundary !== null) return await receiveForm(env, accountId, request, boundary, hold);
+      const contentType = request.headers.get("content-type") ?? DEFAULT_TYPE;
+      return await store(env, accountId, counted(request.body, hold), name ?? DEFAULT_NAME, contentType);
+    } finally {
+      hold.release();
+    }
+  }
   const detail = "Send `multipart/form-data` with the file in the field `content`, or the file alone with `?name=`.";
   throw new EdgeplaneError("invalid_request", detail);
+}
+
+/**
+ * Room in memory for a content that is collected a part at a time. Where the account's other files, or all bodies, have
+ * as much as they may, it is not read yet. Throws when that lasts.
+ */
+async function roomFor(env: Env, accountId: string, announced: number | null): Promise<BodyHold> {
+  // Files may take minutes to come: the account's other bodies have their share all the same.
+  const hold = openHold(env, `files of ${accountId}`);
+  const bytes = Math.min(COLLECTING_BYTES, (announced ?? COLLECTING_BYTES) + READING_BYTES);
+  for (const giveUpAt = Date.now() + ROOM_WAIT_MS; ;) {
+    try {
+      hold.resize(bytes);
+      return hold;
+    } catch (error) {
+      if (Date.now() >= giveUpAt) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, ROOM_LOOK_MS));
+  }
 }
 
 /** What a form has said so far; its fields come in any order. */
 type Given = { file: NewFile | null; name: string | null; contentType: string | null; metadata: string | null };
 
-async function receiveForm(env: Env, accountId: string, request: Request, boundary: string): Promise<NewFile> {
+async function receiveForm(
+  env: Env,
+  accountId: string,
+  request: Request,
+  boundary: string,
+  hold: BodyHold,
+): Promise<NewFile> {
   const given: Given = { file: null, name: null, contentType: null, metadata: "" };
   const read = async (field: FormField, content: AsyncIterable<Uint8Array>): Promise<void> => {
     const name = given.name ?? field.fileName;
@@ -92,7 +136,7 @@ async function receiveForm(env: Env, accountId: string, request: Request, bounda
     else await skip(content);
   };
   try {
-    await readForm(counted(request.body), boundary, read);
+    await readForm(counted(request.body, hold), boundary, read);
     if (given.file === null) throw invalid("content", "must be a file");
     const { name, contentType } = given.file;
     const said = { name: given.name ?? name, contentType: given.contentType ?? contentType };
@@ -116,10 +160,8 @@ async function storeAgain({ BLOBS }: Env, file: NewFile): Promise<NewFile> {
   return { ...file, etag };
 }
 
-async function receiveBytes(env: Env, accountId: string, request: Request, name: string): Promise<NewFile> {
+async function receiveBytes(env: Env, request: Request, name: string, sizeBytes: number): Promise<NewFile> {
   const contentType = request.headers.get("content-type") ?? DEFAULT_TYPE;
-  const sizeBytes = announcedBytes(request);
-  if (sizeBytes === null) return store(env, accountId, counted(request.body), name, contentType);
   const file = named(name, contentType);
   const { stored, sha256 } = await transfer(request.body, sizeBytes, (content) =>
     env.BLOBS.put(contentKey(file.id), content, { httpMetadata: { contentType: file.contentType } }),
@@ -147,11 +189,12 @@ function named(name: string, contentType: string): Pick<NewFile, "id" | "name" |
 }
 
 /** The pieces of a body of at most what a request may carry. */
-async function* counted(body: ReadableStream<Uint8Array> | null): AsyncGenerator<Uint8Array> {
+async function* counted(body: ReadableStream<Uint8Array> | null, hold: BodyHold): AsyncGenerator<Uint8Array> {
   if (body === null) return;
   let bytes = 0;
   for await (const piece of piecesOf(body)) {
     bytes += piece.length;
+    hold.touch();
     if (bytes > MAX_REQUEST_BYTES + FORM_OVERHEAD_BYTES) throw tooLarge();
     yield piece;
   }
