@@ -87,7 +87,7 @@ test("one that leaves its place as it dies is not started there again", async ()
   expect([instance.state, instance.placement]).toEqual(["stopped", "none"]);
 });
 
-test("one that left its place without a process did not take all the time since to leave it when it dies later", async () => {
+test("the time since an instance left its place without a process is no time that it took to leave", async () => {
   let leftMs: number | null = -1;
   const { instance, started } = start((one) => (leftMs = one.leftMs()));
   dies(await started(1), null, true);

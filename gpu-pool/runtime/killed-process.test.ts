@@ -50,7 +50,7 @@ test("a process that is being killed takes no more work: who came meanwhile woul
   expect([process.freeSlots, process.takesAhead]).toEqual([0, false]);
 });
 
-test("a process that hangs in its driver, which no signal ends, is given up: what it ran goes on elsewhere", async () => {
+test("the pool gives up a process that hangs in its driver, and another runs what it had", async () => {
   const { process, deaths, pass } = await startStuck();
   process.run({ type: "run", batch: 1, items: [] });
   for (let seconds = 0; seconds < 60 && deaths.length === 0; seconds += 1) pass(1000);

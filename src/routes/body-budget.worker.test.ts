@@ -92,7 +92,7 @@ it("compresses an answer that is counted, for whoever takes that", async () => {
   await answer.body?.cancel();
 });
 
-it("leaves an account's uploads unread that have no room beside its others, and takes them when these are over", async () => {
+it("leaves uploads unread while their account's others fill its room, and takes them afterwards", async () => {
   const begun = Array.from({ length: 6 }, () => {
     const said = { isRead: false };
     const { readable: body, writable } = new IdentityTransformStream();

@@ -49,7 +49,7 @@ export type Snapshots = ReturnType<typeof createSnapshots>;
 
 export function createSnapshots({ now, read, build, background }: SnapshotDeps) {
   let known: Known | null = null;
-  /** Those that are over and in use. */
+  /** Snapshots that were replaced and are still in use. */
   const over = new Set<Known>();
   /** When the last try began in the background, and when one last failed. */
   let triedAt = -Infinity;

@@ -31,8 +31,8 @@ const held = createHolds(() => Date.now());
 /** How long a submission is company for others: what is held for longer was stored before. */
 const COMPANY_MS = 1000;
 /**
- * Submissions of this isolate that have no answer yet, the oldest first. Of one whose client leaves while it is held
- * nothing runs any more: it goes by its age.
+ * Submissions of this isolate that have no answer yet, the oldest first. When a client leaves, the runtime ends its
+ * call and nothing removes its entry: entries are dropped by their age.
  */
 const underWay = new Set<{ readonly sinceMs: number }>();
 

@@ -39,7 +39,7 @@ export function createWaiters(
   });
   const changes = new Map<string, Set<() => void>>();
   const readers = new Map<string, Set<Reader>>();
-  /** These, and those that are told nothing any more and have not taken all of it. */
+  /** All readers whose streams are not closed, also those that only have to take the rest. */
   const open = new Set<Reader>();
   let stopProbing: (() => void) | null = null;
 

@@ -144,7 +144,7 @@ it("leaves a sender alone that can't keep up, and delays nobody else's webhooks 
   expect(dispatch.isPending()).toBe(true);
 });
 
-it("waits no longer than a second for a sender that hangs, and hands its messages on in order once it answers", async () => {
+it("waits a second at most for a sender that hangs, and sends its messages in order once it answers", async () => {
   vi.useFakeTimers();
   onTestFinished(() => void vi.useRealTimers());
   const core = new ShardCore(memorySql(), { rules: defaultRules, now: () => Date.now(), newToken: () => "token" });

@@ -25,7 +25,7 @@ const BATCH_MESSAGES = 50;
 const MAX_BLOB_BYTES = 4 * 1024 * 1024;
 /** A call between objects carries 32 MiB. */
 const MAX_BODY_CHARS = 3 * MAX_BLOB_BYTES;
-/** What a prediction's blobs may take to read; and how long others' messages wait for blobs in one pass, of all. */
+/** A prediction's blobs are given up after `READ_MS`; others' messages wait for blobs `READ_WAIT_MS` a pass in all. */
 const READ_MS = 10_000;
 const READ_WAIT_MS = 2000;
 /** Predictions whose blobs are read behind a pass: what they say is in memory until they are told of. */

@@ -164,7 +164,7 @@ export function createTurns({ store, limits, now }: { store: Store; limits: Turn
         if (!fits(account)) waitsForRoom ||= isPassedOver(account);
         else if (first === null || comesBefore(account, first)) first = account;
       }
-      // Whoever has requests open takes no room that one without any has waited for: it would never have enough.
+      // An account with open requests leaves room to one that has none and waits: else that would never have enough.
       if (first === null || (waitsForRoom && first.inFlight.size > 0)) return null;
       const isProbe = admissionOf(first) === "probe";
       const { id, inFlight: sent } = first;

@@ -300,7 +300,7 @@ test("where the cards that are left are numbered anew, what is missing goes by i
   expect(Object.values(problems()).map((problem) => problem !== null)).toEqual([false, false, true]);
 });
 
-test("a pool keeps the cards that its numbers named first, also where they are numbered anew: others are another pool's", async () => {
+test("a pool keeps the cards that its numbers named first, also where cards are numbered anew", async () => {
   const [one, other] = [makeHost({ visible: "0,1" }), makeHost({ visible: "2" })];
   for (const text of [line(0) + line(1) + line(2), line(0) + line(1, "GPU-2")]) {
     one.host.text = other.host.text = text;

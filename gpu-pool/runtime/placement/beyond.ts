@@ -21,7 +21,7 @@ export class Beyond {
     return this.#beyond.get(one)?.bytes ?? 0;
   }
 
-  /** What it is taken to use says all of it. */
+  /** Its bytes were set anew, and nothing of them is set down to it any more. */
   forget(one: PlaceableInstance): void {
     this.#beyond.delete(one);
   }

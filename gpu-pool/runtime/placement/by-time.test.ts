@@ -15,7 +15,7 @@ test("what waits behind a run that turns out to be long has a second process wit
   expect(host.placesOf("one")).toBe(2);
 });
 
-test("a process that could not be set up is told as room once it may be tried again, beside one that works", async () => {
+test("the pool tells room for a process that failed once it may be tried again, beside one that works", async () => {
   const { clock, pass } = createSteppedClock();
   const host = new ContendedHost(clock, 2, { one: { loadMs: 500, runMs: 600_000, failsOn: "1" } });
   host.submit("first", "one");

@@ -41,7 +41,7 @@ async function threeTaken() {
   return { host, all, until, backs: () => backs() - first };
 }
 
-test("a flooded model that can have no more processes takes what its own begin within half a second, and hands none back", async () => {
+test("a flooded model without another place takes half a second of work ahead, and hands none back", async () => {
   const { host, all, backs } = await threeTaken();
   const fromMs = host.nowMs;
   await all(400);

@@ -36,10 +36,10 @@ export class HostPlacer {
   /** What placed instances are taken to use of each of their devices. */
   readonly #bytes = new Map<PlaceableInstance, number>();
   readonly #beyond = new Beyond(this.#bytes);
-  /** While these load, they have never had a process where they are: they hold nothing. */
+  /** Instances that have had no process in their place yet: while these load, they hold no memory. */
   readonly #unstarted = new WeakSet<PlaceableInstance>();
   readonly #loads = new WeakMap<PlaceableInstance, Load>();
-  /** Those that live, of models of which no look has told what a load of them takes. */
+  /** Instances that run, of models whose memory no look has measured yet. */
   readonly #unmeasured = new Map<PlaceableInstance, Known>();
   readonly #foreign = new Foreign();
   readonly #shortages = new Shortages();
@@ -192,7 +192,7 @@ export class HostPlacer {
     for (const id of instance.devices) known?.failedOn.delete(id);
     if (load !== undefined && known !== undefined) {
       await this.#options.look();
-      // What died meanwhile is told nothing of.
+      // `gone` forgets the load of an instance that died meanwhile: nothing is measured then.
       if (this.#loads.get(instance) === load) {
         this.#loads.delete(instance);
         this.#measure(known, load, usedOf(instance, this.#options.devices()));

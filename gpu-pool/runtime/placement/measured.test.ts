@@ -38,7 +38,7 @@ test("a load of which no look told is measured by a later one: its model has its
   expect([placed(), host.placer.loadBytesOf(model), host.setAside("0")]).toEqual([3, 200, 250]);
 });
 
-test("so is one whose neighbour ended meanwhile, and a pinned model leaves the rest of its card to others", async () => {
+test("so is one whose neighbour ended meanwhile; a pinned model leaves the rest of its card", async () => {
   const neighbour = spec({ bytes: 400, hint: 400 });
   const models = [neighbour, spec({ bytes: 300, pinned: true }), spec({ bytes: 500, hint: 500 })];
   const host = new FakeHost([1000], models.slice(0, 1));

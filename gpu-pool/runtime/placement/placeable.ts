@@ -29,8 +29,8 @@ export type Placeable = {
   wanted(nowMs: number): number;
   demand(nowMs: number): number;
   /**
-   * Whether all that its processes need is on this host; else that is brought now, and the placer hears when it is. Who
-   * leaves it out has it.
+   * Whether the host has all that its processes need. If not, the model begins to bring it, and calls the placer when
+   * it is there. Left out: the host has all of it.
    */
   prepare?(): boolean;
   /** Ends what doesn't fit what its owner wants now; whether it did anything. */

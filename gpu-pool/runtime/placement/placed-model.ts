@@ -160,7 +160,7 @@ export class PlacedModel implements Placeable {
       prepareAhead().then(
         () => this.#prepared("over"),
         (error: unknown) => {
-          // What is away for now is met again by a launch, which knows when to try on.
+          // A source that is away for now is asked again by the launch, which knows when to try on.
           if (error instanceof Postponed) return this.#prepared("over");
           this.#prepared("none");
           if (this.#isClosed) return;

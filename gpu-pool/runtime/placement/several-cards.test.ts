@@ -8,7 +8,7 @@ const spec = (changes: Partial<FakeModelSpec>): FakeModelSpec => ({
   ...changes,
 });
 
-test("a model that spans two cards leaves the one that is too small for it, also beside models that take nothing", async () => {
+test("a model that spans two cards leaves one that is too small, also beside models that take nothing", async () => {
   const host = new FakeHost([1000, 1000, 400], [spec({}), spec({}), spec({ bytes: 500, devicesPerInstance: 2 })]);
   const [one, other, wide] = host.models;
   one?.submit(1);

@@ -18,7 +18,7 @@ import { jsonOf, showWhole, WHOLE_BYTES } from "./view.ts";
 const KEEP_ALIVE_MS = 15_000;
 /** Keep-alives in a row that a client takes nothing for, before it is cut off; it can come back with its last id. */
 const MAX_UNREAD_BEATS = 8;
-/** What is written at a time: a client that is slow is seen to take it. */
+/** Pieces are written in parts of this size, so that the pump sees a slow client take some. */
 const WRITE_BYTES = 64 * 1024;
 /** How often in a row it attaches again without having got anything new, and its pauses then. */
 const MAX_BARREN_ATTACHES = 10;
