@@ -1,8 +1,9 @@
 /**
  * What `.ci/run` runs once the engines are there: the README's test command first, then every part that it leaves to
- * CI, two at a time, and alone those that measure. `--needs` only names the programs that the parts need.
+ * CI, two at a time, and alone those that measure times. `--needs` only names the programs that the parts need.
  */
 import { parts, SIDE_BY_SIDE } from "./ci/parts.ts";
+import type { Part } from "./ci/parts.ts";
 import { conclude, failuresTold, report, runParts, timeoutNote } from "./lib/run-parts.ts";
 import type { PartResult } from "./lib/run-parts.ts";
 import { runCommand } from "./lib/command.ts";
@@ -42,16 +43,12 @@ async function npmTest(): Promise<PartResult> {
 }
 
 const others = parts.filter(({ runs }) => runs === "ci");
+const measuring = (what: Part["measures"]) => others.filter(({ measures }) => measures === what);
 const results = [
   await npmTest(),
-  ...(await runParts(
-    others.filter(({ measures }) => measures !== true),
-    SIDE_BY_SIDE,
-  )),
-  ...(await runParts(
-    others.filter(({ measures }) => measures === true),
-    1,
-  )),
+  ...(await runParts(measuring(undefined), SIDE_BY_SIDE)),
+  ...(await runParts(measuring("amounts"), SIDE_BY_SIDE)),
+  ...(await runParts(measuring("times"), 1)),
 ];
 report(results);
 process.exit(conclude(results));

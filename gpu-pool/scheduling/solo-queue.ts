@@ -1,7 +1,7 @@
 /**
- * Suspects take turns. What was granted `alone` was lost before, and may end the whole pool when it runs. One of them
- * at a time is handed to its model; the others wait here, their starts uncounted, so that a culprit costs nobody but
- * itself another attempt. Pure.
+ * Suspects take turns. What was granted `alone` may end the whole pool when it runs: it was lost twice, or it crashed
+ * by itself. One of them at a time is handed to its model; the others wait here, their starts uncounted, so that a
+ * culprit costs nobody but itself another attempt. Pure.
  *
  *   add ──▶ waiting ── the one before has ended ──▶ current ── ended ──▶ (gone)
  *   waiting ── removed ──▶ (gone)

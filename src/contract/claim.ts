@@ -19,7 +19,7 @@ export const GrantSchema = z.object({
   attempt: z.number().int(),
   /** True: run it now, its start is counted. False: send `starting` and wait for its acknowledgement first. */
   startNow: z.boolean(),
-  /** True after an unexplained loss: it must run in a batch of its own. */
+  /** True of one that may be what its pools died of: it must run in a batch of its own, no other such one beside it. */
   alone: z.boolean(),
   model: ModelRefSchema,
   /** The input, unless it is a blob: then the path, relative to the edge, to fetch it from. */

@@ -26,7 +26,7 @@ export type LaneEntry = {
 /**
  * What a shard hands on. `isBack`: it was granted since it was last handed on, and that came to nothing. Only this
  * tells it from an offer that is repeated, where a lane never heard of the grant. `isPaid`: that grant's run was lost,
- * alone and not for the first time, and stays charged to its account.
+ * and not for the first time, and stays charged to its account.
  */
 export type Offer = LaneEntry & { isBack?: true; isPaid?: true };
 

@@ -172,7 +172,7 @@ describe("an end", () => {
     expect(model.row).toMatchObject({ state: "failed", error, metrics: { tokens: 1 } });
     const crash = setUp();
     expect(crash.apply({ seq: 0, type: "failed", kind: "crash", error })).toMatchObject({ effects: [HAND] });
-    expect(crash.row).toMatchObject({ state: "waiting", losses: 1 });
+    expect(crash.row).toMatchObject({ state: "waiting", losses: 1, hasCrashed: true });
     const last = setUp({ losses: rules.maxLosses - 1 });
     last.apply({ seq: 0, type: "failed", kind: "crash", error });
     expect(last.row).toMatchObject({ state: "failed", error });

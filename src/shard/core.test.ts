@@ -106,17 +106,17 @@ it("settles once what a run used that outlived its prediction, and leaves the en
   expect(core.store.get(id)?.metrics).toMatchObject(settled);
 });
 
-it("claims alone after a loss, counts that start when it is reported, and fails after three", () => {
+it("claims as at first after a loss; after two alone, counting that start when it is reported; and fails after three", () => {
   const { core, id, claim, send, loseLease, state } = setUp();
   claim();
-  for (const left of [2, 1]) {
-    loseLease();
-    const grant = claim();
-    expect(grant).toMatchObject({ alone: true, startNow: false, attempt: 4 - left });
-    expect(core.store.get(id)?.attempt).toBe(3 - left);
-    send(grant, { seq: 0, type: "starting" });
-    expect(core.store.get(id)?.attempt).toBe(4 - left);
-  }
+  loseLease();
+  expect(claim()).toMatchObject({ alone: false, startNow: true, attempt: 2 });
+  loseLease();
+  const grant = claim();
+  expect(grant).toMatchObject({ alone: true, startNow: false, attempt: 3 });
+  expect(core.store.get(id)?.attempt).toBe(2);
+  send(grant, { seq: 0, type: "starting" });
+  expect(core.store.get(id)?.attempt).toBe(3);
   loseLease();
   expect(state()).toBe("failed");
   expect(core.store.get(id)?.error?.code).toBe("attempts_exhausted");

@@ -184,9 +184,7 @@ describe("the cost of a prediction", () => {
     const first = claim();
     core.judge(SESSION, [id], { alive: false, remainingMs: 0 });
     const second = claim();
-    // What was lost once is granted alone, and its pool says when it starts.
-    send(second, { type: "starting" });
-    send(second, { seq: 1, type: "succeeded", output: 1, usage: { ...usage, gpuUs: 500_000 } });
+    send(second, { type: "succeeded", output: 1, usage: { ...usage, gpuUs: 500_000 } });
     expect(cost()).toEqual(["final", 2010]);
     report(first, 1, "lost");
     expect(core.store.get(id)?.usage?.map(({ attempt }) => attempt)).toEqual([1, 2, 1]);
@@ -258,7 +256,7 @@ describe("the cost of a prediction", () => {
           const token = claim();
           const own = { ...usage, ...some, device: "h200" };
           seq = 0;
-          if ((core.store.get(id)?.losses ?? 0) > 0) send(token, { type: "starting", seq: (seq += 1) - 1 });
+          if (core.store.get(id)?.state === "granted") send(token, { type: "starting", seq: (seq += 1) - 1 });
           send(token, { type: "output", seq: (seq += 1) - 1, chunk: "a" });
           clock.now += waitMs;
           const reports: UsageReport[] = [

@@ -1,5 +1,6 @@
 /** The grant that a claimed row stands for. */
 import type { Grant } from "../contract/claim.ts";
+import { isSuspect } from "./row.ts";
 import type { Row } from "./row.ts";
 
 /** Deadlines leave as durations, so that a wrong clock on the pool's host does no harm. */
@@ -12,7 +13,7 @@ export function grantOf(row: Row, now: number): Grant {
     token: row.token ?? "",
     attempt: startNow ? row.attempt : row.attempt + 1,
     startNow,
-    alone: row.losses > 0,
+    alone: isSuspect(row),
     model: fixed.model,
     ...(row.inputBlob === null
       ? { input: row.input }

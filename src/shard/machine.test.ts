@@ -69,7 +69,7 @@ describe("a claim", () => {
     expect(elsewhere).toEqual({ verdict: "granted_elsewhere", effects: [] });
   });
 
-  it("counts the first start and announces it, a later one silently, and none after a loss", () => {
+  it("counts the first start and announces it, a later one silently, and none of a suspect", () => {
     const first = rowOf();
     const effects = [{ type: "webhook", event: "start" }];
     expect(machine.claim(first, ASK, NOW, rules)).toEqual({ verdict: "granted", effects });
@@ -78,9 +78,13 @@ describe("a claim", () => {
     const again = rowOf({ attempt: 1, startedAt: CREATED + 1, nextSeq: 7 });
     expect(machine.claim(again, ASK, NOW, rules)).toEqual({ verdict: "granted", effects: [] });
     expect(again).toMatchObject({ attempt: 2, startedAt: CREATED + 1, nextSeq: 0 });
-    const lost = rowOf({ attempt: 1, losses: 1 });
+    const lost = rowOf({ attempt: 1, startedAt: CREATED + 1, losses: 1 });
     expect(machine.claim(lost, ASK, NOW, rules)).toEqual({ verdict: "granted", effects: [] });
-    expect(lost).toMatchObject({ state: "granted", attempt: 1 });
+    expect(lost).toMatchObject({ state: "running", attempt: 2 });
+    for (const suspect of [rowOf({ attempt: 2, losses: 2 }), rowOf({ attempt: 2, losses: 1, hasCrashed: true })]) {
+      expect(machine.claim(suspect, ASK, NOW, rules)).toEqual({ verdict: "granted", effects: [] });
+      expect(suspect).toMatchObject({ state: "granted", attempt: 2 });
+    }
     const queued = rowOf();
     expect(machine.claim(queued, { ...ASK, startNow: false }, NOW, rules)).toEqual({ verdict: "granted", effects: [] });
     expect(queued).toMatchObject({ state: "granted", attempt: 0, startedAt: null });
@@ -225,7 +229,7 @@ describe("a loss", () => {
     }
   });
 
-  it("stays charged to its account where it was lost alone", () => {
+  it("stays charged to its account where it was not the first", () => {
     const again = running({ losses: 1 });
     expect(machine.lose(again, NOW, rules)).toEqual([{ type: "hand", isPaid: true }]);
     expect(again).toMatchObject({ state: "waiting", losses: 2 });

@@ -7,7 +7,7 @@ import type { Json, PredictionError } from "../contract/prediction.ts";
 import type { ErrorCode } from "../contract/errors.ts";
 import type { ClaimRef } from "../contract/channel.ts";
 import type { Rules } from "./rules.ts";
-import { isFinished } from "./row.ts";
+import { isFinished, isSuspect } from "./row.ts";
 import type { Row, State } from "./row.ts";
 import { addMetrics } from "./sizes.ts";
 import { attemptBegins, attemptEnds, attemptUntold, awaitsUsage, noteAnswer } from "./usage.ts";
@@ -28,9 +28,9 @@ export type Effect =
 export type ClaimVerdict = "granted" | "terminal" | "granted_elsewhere" | "aborted" | "out_of_scope";
 
 /**
- * A pool session asks for the prediction. A session that holds it gets the same grant again. After a loss the claim
- * counts no start: the pool reports it when its turn to run alone has come, so that what waits behind a culprit isn't
- * counted with it.
+ * A pool session asks for the prediction. A session that holds it gets the same grant again. Of a
+ * suspect the claim counts no start: the pool reports it when its turn to run alone has come, so that what waits behind
+ * a culprit isn't counted with it.
  */
 export function claim(
   row: Row,
@@ -48,7 +48,7 @@ export function claim(
   // Where a run goes on behind an earlier one's chunks, these stay, and with them the files that they name.
   if (row.blobs && row.token !== null && !row.fixed.resumesDeterministically) row.strays = true;
   grant(row, ask, now, rules);
-  const effects = ask.startNow && row.losses === 0 ? start(row, now) : [];
+  const effects = ask.startNow && !isSuspect(row) ? start(row, now) : [];
   return { verdict: "granted", effects };
 }
 
@@ -162,13 +162,15 @@ function forgetStart(row: Row): void {
 }
 
 /**
- * The claim is gone without a word (or its process died while it ran alone). A start that was counted is a loss: it
- * runs again alone, until its losses are spent; unless readers saw output that another run might contradict.
+ * The claim is gone without a word, or its process died while it ran alone: then `cause` says so. A start that was
+ * counted is a loss: it runs again (see `isSuspect`) until its losses are spent, unless readers saw output that another
+ * run might contradict.
  */
 export function lose(row: Row, now: number, rules: Rules, cause?: PredictionError, measured?: Measured): Effect[] {
   if (row.state !== "running") return waitAgain(row, now, rules);
   attemptEnds(row, "lost", now, measured);
   row.losses += 1;
+  if (cause !== undefined) row.hasCrashed = true;
   if (row.shown && row.chunks > 0 && !row.fixed.resumesDeterministically) {
     return fail(row, errorOf("interrupted", "The run was lost after its output had begun to leave."), now);
   }
@@ -176,7 +178,7 @@ export function lose(row: Row, now: number, rules: Rules, cause?: PredictionErro
     const fallback = errorOf("attempts_exhausted", `All ${row.losses} attempts were lost without a result.`);
     return fail(row, cause ?? fallback, now);
   }
-  // Lost alone, it probably killed what ran it: were that free, such an account would have more than its share.
+  // Lost again, it may be what killed its pools: were that free, such an account would have more than its share.
   return row.losses > 1 ? waitAgain(row, now, rules, { isPaid: true }) : waitAgain(row, now, rules);
 }
 

@@ -92,6 +92,8 @@ export type Row = {
   endAs: "failed" | "canceled";
   attempt: number;
   losses: number;
+  /** A process died while it ran this one by itself. */
+  hasCrashed?: true | undefined;
   /** How often pools handed it back because they can't run it. */
   handBacks: number;
   token: string | null;
@@ -165,6 +167,14 @@ export function flowAccountOf({ accountId, question }: { accountId: string; ques
 
 export function isFinished(state: State): boolean {
   return state === "succeeded" || state === "failed" || state === "canceled" || state === "aborted";
+}
+
+/**
+ * Whether it runs by itself from now on. The first loss says little: most often a machine was taken away, and all that
+ * ran there runs again side by side. What was lost a second time, or crashed alone, may be what its pools die of.
+ */
+export function isSuspect({ losses, hasCrashed }: Pick<Row, "losses" | "hasCrashed">): boolean {
+  return losses > 1 || hasCrashed === true;
 }
 
 /** Whether a pool session holds it. */

@@ -64,6 +64,7 @@ const unusual = (): Row => ({
   completedAt: NOW + 2,
   attempt: 3,
   losses: 2,
+  hasCrashed: true,
   handBacks: 1,
   token: newToken(),
   session: "session",

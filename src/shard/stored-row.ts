@@ -112,6 +112,7 @@ export function changingOf(row: Row): string {
     completedAt: row.completedAt ?? undefined,
     attempt: row.attempt || undefined,
     losses: row.losses || undefined,
+    hasCrashed: row.hasCrashed,
     handBacks: row.handBacks || undefined,
     token: row.token ?? undefined,
     session: (mayBeCalled(row) ? row.session : null) ?? undefined,

@@ -7,7 +7,7 @@ import type { Outage, Scenario } from "../harness/scenario.ts";
 import type { World } from "../harness/world.ts";
 
 const AWAY_MS = 30_000;
-/** What was granted in an answer that nobody got is asked for twice, 1.5 s apart, and then runs one by one. */
+/** What was granted in an answer that nobody got is asked for twice, 1.5 s apart, and then runs. */
 const LIMIT_MS = 4000;
 
 async function freeze(world: World): Promise<Outage> {

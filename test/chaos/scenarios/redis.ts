@@ -14,8 +14,8 @@ const moments = [0.1, 0.35, 0.6];
 const AWAY_MS = 300;
 /** The bridge finds its Redis again within a second; the pool parks again within its backoff. */
 const LIMIT_MS = 3000;
-/** What was running runs again one by one, and each start is acknowledged through Redis first. */
-const ONE_BY_ONE_MS = 4000;
+/** What was running runs again, and all that is told of it goes through Redis first. */
+const TOLD_THROUGH_REDIS_MS = 4000;
 const EMPTY_EVERY_MS = 150;
 /** Of the load. Nothing gets through where a round trip takes longer than it is until Redis is emptied again. */
 const EMPTIED_FOR = 0.7;
@@ -70,6 +70,6 @@ export const redis: readonly Scenario[] = [
   scenarioOf("kill -9 of the Redis that events come home through", killed),
   scenarioOf("that Redis emptied again and again", emptied),
   scenarioOf("kill -9 of pool and workerd, delivery by Redis", (_kv, world, load) =>
-    killAtMoments([{ ...pool, limitMs: ONE_BY_ONE_MS }, workerd], world, load),
+    killAtMoments([{ ...pool, limitMs: TOLD_THROUGH_REDIS_MS }, workerd], world, load),
   ),
 ];

@@ -19,7 +19,7 @@ import { defaultRules } from "../../../src/shard/rules.ts";
 import { startStopwatch } from "../../stalls.ts";
 import { memorySql } from "../../unit/memory-sql.ts";
 import { submission } from "../../unit/submission.ts";
-import { Tracked } from "./tracked.ts";
+import { LOSSES_OF_A_SUSPECT, Tracked } from "./tracked.ts";
 import type { Submission } from "./tracked.ts";
 
 /** How often time alone is looked at. */
@@ -92,7 +92,7 @@ export class EdgeCore {
     if (!alone)
       [reservation = reservation] = this.#lane(lane).reserve([entryOf(newRow(wanted, Date.now(), defaultRules))]);
     this.#shard.submit(wanted, reservation);
-    if (alone) {
+    for (let losses = 0; alone && losses < LOSSES_OF_A_SUSPECT; losses += 1) {
       const token = this.#give(id, lane);
       this.#shard.deliver([{ id, token, seq: 0, type: "released", reason: "lost" }], STRANGER, [lane]);
     }

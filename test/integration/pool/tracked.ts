@@ -4,10 +4,13 @@ import { isFinished } from "../../../src/shard/row.ts";
 import type { Row } from "../../../src/shard/row.ts";
 import type { Submission as Accepted } from "../../../src/shard/types.ts";
 
+/** What was lost so often runs by itself. */
+export const LOSSES_OF_A_SUSPECT = 2;
+
 export type Submission = {
   lane: string;
   stream: boolean;
-  /** It was lost once before, by another pool. */
+  /** It was lost `LOSSES_OF_A_SUSPECT` times before, by other pools. */
   alone: boolean;
   startInMs: number;
   endInMs: number;
@@ -33,7 +36,7 @@ export class Tracked {
     this.lane = lane;
     this.inputBlob = inputBlob;
     this.#row = row;
-    this.#startsBefore = alone ? 1 : 0;
+    this.#startsBefore = alone ? LOSSES_OF_A_SUSPECT : 0;
   }
 
   get row(): Row {
