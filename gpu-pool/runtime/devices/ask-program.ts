@@ -4,7 +4,15 @@ import type { ExecFileException } from "node:child_process";
 
 export type Answer = { error: ExecFileException | null; stdout: string; stderr: string };
 
-/** Null: it gave none within `limitMs`. Rejects where this host has too little memory to start a program at all. */
+/** More that hang would tell no more, and each keeps files of this process open until it ends. */
+const MOST_HANGING = 2;
+/** How many of each program were given up and have not ended. */
+const hanging = new Map<string, number>();
+
+/**
+ * Null: it gave none within `limitMs`, or those that were asked before still hang. Rejects where this host has too
+ * little memory to start a program at all.
+ */
 export function askProgram(
   command: string,
   args: readonly string[],
@@ -12,12 +20,18 @@ export function askProgram(
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<Answer | null> {
   return new Promise((resolve, reject) => {
+    const hangs = (more: number): unknown => hanging.set(command, (hanging.get(command) ?? 0) + more);
+    if ((hanging.get(command) ?? 0) >= MOST_HANGING) return resolve(null);
+    let isGivenUp = false;
     try {
       const child = execFile(command, args, { env }, (error, stdout, stderr) => {
         clearTimeout(timer);
+        if (isGivenUp) hangs(-1);
         resolve({ error, stdout, stderr });
       });
       const timer = setTimeout(() => {
+        isGivenUp = true;
+        hangs(1);
         child.kill("SIGKILL");
         resolve(null);
       }, limitMs);
