@@ -32,9 +32,9 @@ describe.runIf(hasRedis)("@upstash/ratelimit's features through the Redis door",
     });
 
     it.each([
-      ["fixed window", Ratelimit.fixedWindow(10, "60 s")],
-      ["sliding window", Ratelimit.slidingWindow(10, "60 s")],
-      ["token bucket", Ratelimit.tokenBucket(1, "60 s", 10)],
+      ["fixed window", Ratelimit.fixedWindow(10, "1 h")],
+      ["sliding window", Ratelimit.slidingWindow(10, "1 h")],
+      ["token bucket", Ratelimit.tokenBucket(1, "1 h", 10)],
     ])("spends several at once, and gives some back: %s", async (_name, limiter) => {
       const limit = new Ratelimit({ ...options(), limiter });
       expect(await limit.limit("user", { rate: 7 })).toMatchObject({ success: true, remaining: 3 });
@@ -50,7 +50,7 @@ describe.runIf(hasRedis)("@upstash/ratelimit's features through the Redis door",
       const limit = new Ratelimit({ ...options(), limiter: Ratelimit.fixedWindow(1, "700 ms") });
       expect((await limit.limit("user")).success).toBe(true);
       expect((await limit.blockUntilReady("user", 5000)).success).toBe(true);
-      const long = new Ratelimit({ ...options(), limiter: Ratelimit.fixedWindow(1, "60 s") });
+      const long = new Ratelimit({ ...options(), limiter: Ratelimit.fixedWindow(1, "1 h") });
       await long.limit("user");
       expect((await long.blockUntilReady("user", 50)).success).toBe(false);
     });
@@ -58,7 +58,7 @@ describe.runIf(hasRedis)("@upstash/ratelimit's features through the Redis door",
     it("remembers who is blocked, without asking Redis", async () => {
       const limit = new Ratelimit({
         ...options(),
-        limiter: Ratelimit.fixedWindow(1, "60 s"),
+        limiter: Ratelimit.fixedWindow(1, "1 h"),
         ephemeralCache: new Map(),
       });
       await limit.limit("user");
@@ -67,7 +67,7 @@ describe.runIf(hasRedis)("@upstash/ratelimit's features through the Redis door",
     });
 
     it("changes a limit while it runs", async () => {
-      const limit = new Ratelimit({ ...options(), limiter: Ratelimit.slidingWindow(10, "60 s"), dynamicLimits: true });
+      const limit = new Ratelimit({ ...options(), limiter: Ratelimit.slidingWindow(10, "1 h"), dynamicLimits: true });
       await limit.setDynamicLimit({ limit: 1 });
       expect(await limit.getDynamicLimit()).toMatchObject({ dynamicLimit: 1 });
       expect([(await limit.limit("user")).success, (await limit.limit("user")).success]).toEqual([true, false]);
@@ -77,7 +77,7 @@ describe.runIf(hasRedis)("@upstash/ratelimit's features through the Redis door",
 
     it("refuses who stands on a deny list: an identifier, an address, a user agent, a country", async () => {
       const shared = options();
-      const limit = new Ratelimit({ ...shared, limiter: Ratelimit.fixedWindow(10, "60 s"), enableProtection: true });
+      const limit = new Ratelimit({ ...shared, limiter: Ratelimit.fixedWindow(10, "1 h"), enableProtection: true });
       const denied = ["bad-user", "192.0.2.1", "bad-agent", "XX"].map((name) => `${name}-${token}`);
       await shared.redis.sadd(`${shared.prefix}:denyList:all`, "nobody", ...denied);
       await IpDenyList.disableIpDenyList(declared(shared.redis), shared.prefix);
@@ -114,7 +114,7 @@ describe.runIf(hasRedis)("@upstash/ratelimit's features through the Redis door",
 
     it("counts for its analytics", async () => {
       const shared = options();
-      const limit = new Ratelimit({ ...shared, limiter: Ratelimit.fixedWindow(1, "60 s"), analytics: true });
+      const limit = new Ratelimit({ ...shared, limiter: Ratelimit.fixedWindow(1, "1 h"), analytics: true });
       for (let call = 0; call < 3; call++) await (await limit.limit("user")).pending;
       const keys = await native().keys(`${shared.prefix}:events:*`);
       expect(keys).toHaveLength(1);
@@ -124,8 +124,8 @@ describe.runIf(hasRedis)("@upstash/ratelimit's features through the Redis door",
   });
 
   it.each([
-    ["fixed window", MultiRegionRatelimit.fixedWindow(4, "60 s")],
-    ["sliding window", MultiRegionRatelimit.slidingWindow(4, "60 s")],
+    ["fixed window", MultiRegionRatelimit.fixedWindow(4, "1 h")],
+    ["sliding window", MultiRegionRatelimit.slidingWindow(4, "1 h")],
   ])("over two regions tells what remains, and resets: %s", async (name, limiter) => {
     const other = await startRedis();
     const second = await bridgeFor({ redis: { url: other.url, tokens: [{ token: PREFIXED, keyPrefix: PREFIX }] } });

@@ -6,14 +6,14 @@ import { hasRedis } from "../bridge/engines.ts";
 import { FULL, PREFIXED, useRedisDoor } from "./fixture.ts";
 
 const algorithms = {
-  "fixed window": Ratelimit.fixedWindow(4, "60 s"),
-  "sliding window": Ratelimit.slidingWindow(4, "60 s"),
-  "token bucket": Ratelimit.tokenBucket(1, "60 s", 4),
-  "cached fixed window": Ratelimit.cachedFixedWindow(4, "60 s"),
+  "fixed window": Ratelimit.fixedWindow(4, "1 h"),
+  "sliding window": Ratelimit.slidingWindow(4, "1 h"),
+  "token bucket": Ratelimit.tokenBucket(1, "1 h", 4),
+  "cached fixed window": Ratelimit.cachedFixedWindow(4, "1 h"),
 } as const;
 const regional = {
-  "fixed window": MultiRegionRatelimit.fixedWindow(4, "60 s"),
-  "sliding window": MultiRegionRatelimit.slidingWindow(4, "60 s"),
+  "fixed window": MultiRegionRatelimit.fixedWindow(4, "1 h"),
+  "sliding window": MultiRegionRatelimit.slidingWindow(4, "1 h"),
 } as const;
 const tokens = { "a full token": FULL, "a token with a prefix": PREFIXED } as const;
 
@@ -70,7 +70,7 @@ describe.runIf(hasRedis)("@upstash/ratelimit through the Redis door", () => {
   it("lets no more through than the limit when many ask at once", async () => {
     const limit = new Ratelimit({
       redis: client(FULL),
-      limiter: Ratelimit.slidingWindow(25, "60 s"),
+      limiter: Ratelimit.slidingWindow(25, "1 h"),
       ephemeralCache: false,
       timeout: 0,
     });
@@ -81,7 +81,7 @@ describe.runIf(hasRedis)("@upstash/ratelimit through the Redis door", () => {
   it("runs a script by its SHA once it knows it, also when Redis forgot it", async () => {
     const limit = new Ratelimit({
       redis: client(FULL),
-      limiter: Ratelimit.fixedWindow(100, "60 s"),
+      limiter: Ratelimit.fixedWindow(100, "1 h"),
       ephemeralCache: false,
       timeout: 0,
     });
