@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import type { Env } from "../env.ts";
-import { removeStrays, removeTraces } from "./traces.ts";
+import { removeDataTraces, removeStrays, removeTraces } from "./traces.ts";
 
 let asked = 0;
 function hang(): Promise<never> {
@@ -39,4 +39,16 @@ it("waits for all strays together no longer than for one", async () => {
   await vi.advanceTimersByTimeAsync(10_000);
   expect(await sweeping).toEqual(new Set());
   expect(asked).toBe(1);
+});
+
+it("refuses a client's removal that hangs, and still drops the webhooks that are under way", async () => {
+  const dropped: string[] = [];
+  const senders = { getByName: () => ({ forget: async (ids: string[]) => void dropped.push(...ids) }) };
+  const one = { ...expired, id: "hangs", hasBlobs: true, webhook: "https://receiver.example/hook" };
+  const refused = expect(removeDataTraces({ ...env, WEBHOOKS: senders } as unknown as Env, one)).rejects.toThrow(
+    "10000",
+  );
+  await vi.advanceTimersByTimeAsync(10_000);
+  await refused;
+  expect(dropped).toEqual(["hangs"]);
 });

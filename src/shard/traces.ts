@@ -73,7 +73,7 @@ export async function removeStrays(env: Env, strays: readonly Stray[]): Promise<
 }
 
 /**
- * Runs one after another as long as its time lasts, which begins now: what comes when it is over is refused untried.
+ * Runs what it is given as long as its time lasts, which begins now: what comes when it is over is refused untried.
  */
 function patience(): (run: () => Promise<void>) => Promise<void> {
   const endsAt = Date.now() + PATIENCE_MS;
@@ -86,15 +86,18 @@ function patience(): (run: () => Promise<void>) => Promise<void> {
 
 /**
  * Removes the data of one prediction, on request: its blobs, its webhooks, those under way too, and what is remembered
- * for others like it. Its record stays in lists.
+ * for others like it. Its record stays in lists. Throws when one of these fails or hangs; the others are removed.
  */
 export async function removeDataTraces(
   env: Env,
   { id, accountId, webhook, hasBlobs, responseKey }: Expired,
 ): Promise<void> {
-  if (hasBlobs) await deletePredictionBlobs(env, id);
-  if (webhook !== null) await forgetWebhooks(env, webhook, [id], "drop");
-  if (responseKey !== null) await responseService(env).forget(accountId, responseKey);
+  const inTime = patience();
+  const removals: (() => Promise<void>)[] = [];
+  if (hasBlobs) removals.push(() => deletePredictionBlobs(env, id));
+  if (webhook !== null) removals.push(() => forgetWebhooks(env, webhook, [id], "drop"));
+  if (responseKey !== null) removals.push(() => responseService(env).forget(accountId, responseKey));
+  await Promise.all(removals.map(inTime));
 }
 
 function idsOf(predictions: readonly Expired[]): string[] {
