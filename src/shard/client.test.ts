@@ -3,7 +3,7 @@ import { newPredictionId, shardOf } from "../contract/ids.ts";
 import type { UsageReport } from "../contract/usage.ts";
 import type { Env } from "../env.ts";
 import { submission } from "../../test/unit/submission.ts";
-import { getMany, openStream, reportUsage, submit } from "./client.ts";
+import { deliverEvents, getMany, openStream, reportUsage, submit } from "./client.ts";
 
 test("a page of predictions of one shard comes in parts that a call can carry, and in its order", async () => {
   const sizes: number[] = [];
@@ -84,4 +84,28 @@ test("what attempts took goes to their shards; an older or slow shard is told la
   const told = await reportUsage(env, ids.map(reportOf), { session: "session", lanes: ["default"] });
   const verdicts = new Map(told.map(({ token, verdict }) => [token, verdict]));
   expect(ids.map((id) => verdicts.get(`of ${id}`))).toEqual(["ok", "later", "later", "ok"]);
+});
+
+test("events of a pool whose session hangs are delivered all the same", async () => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const delivered: string[] = [];
+  const shard = {
+    deliver: async (events: { id: string }[]) => {
+      delivered.push(...events.map(({ id }) => id));
+      return { verdicts: [], cancel: [] };
+    },
+  };
+  const env = {
+    SHARD_COUNT: "1",
+    SHARD: { getByName: () => shard },
+    POOL: { getByName: () => ({ touch: () => new Promise(() => {}) }) },
+  } as unknown as Env;
+  const scope = { lanes: ["default"], poolTokenId: "pool" };
+  const id = newPredictionId(1);
+  const event = { id, token: "token", seq: 0, type: "succeeded", output: 1 } as const;
+  const delivering = deliverEvents(env, { session: "session", heartbeat: true, events: [event] }, scope);
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(delivered).toEqual([id]);
+  await delivering;
 });

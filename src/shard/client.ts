@@ -17,7 +17,10 @@ import { fitting } from "./sizes.ts";
 import type { IndexPage, IndexRequest, Screened, ScreenedRequest, SubmitAnswer, Submission } from "./types.ts";
 import { within } from "./within.ts";
 
-/** What one slow shard may cost a call that goes to many; what is late is answered `later`. */
+/**
+ * What one slow shard may cost a call that goes to many, and a slow session one that brings events; what is late is
+ * answered `later`.
+ */
 const SHARD_PATIENCE_MS = 1000;
 /**
  * Predictions that one call answers: with the longest logs and inline outputs they stay below the 32 MiB that it may
@@ -287,7 +290,7 @@ export async function screenedClaims(
 }
 
 async function holdLease(env: Env, { session, events }: ScreenedRequest, poolTokenId: string): Promise<void> {
-  const isHeld = objectNamed(env.POOL, session).touch(poolTokenId);
+  const isHeld = within(objectNamed(env.POOL, session).touch(poolTokenId), SHARD_PATIENCE_MS);
   // Events stand for themselves: each carries its claim's token.
   if (events.length > 0) await isHeld.catch(() => false);
   else if (!(await isHeld)) throw new EdgeplaneError("forbidden", "This session belongs to another pool token.");
