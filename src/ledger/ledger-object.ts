@@ -65,11 +65,13 @@ export class LedgerObject extends DurableObject<Env> {
   }
 
   #tellSoon(): void {
-    if (!this.#ledger.takeNews() || this.#isTelling) return;
+    if (this.#isTelling || !this.#ledger.takeNews()) return;
     this.#isTelling = true;
     this.ctx.waitUntil(
       this.alarm().finally(() => {
         this.#isTelling = false;
+        // What came meanwhile may stand on a page that was read before.
+        this.#tellSoon();
       }),
     );
   }

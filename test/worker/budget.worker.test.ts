@@ -183,6 +183,27 @@ it("hands each alert to the sender of its receiver once, and decides on while th
   expect(await runDurableObjectAlarm(edge.LEDGER.getByName(subject))).toBe(false);
 });
 
+it("hands an alert on as soon as the one before it is told, and not by the alarm", async () => {
+  const own = crypto.randomUUID();
+  const alert = { url: `https://${own}.example.com/`, account: "nobody", of: `account:${own}` };
+  const { admit, end, subject } = world({ limitNano: 1000, alert });
+  const asked: string[] = [];
+  const slow = Promise.withResolvers<void>();
+  await runInDurableObject(edge.LEDGER.getByName(subject), (object: object) => {
+    const enqueue = (batch: { webhookId: string }[]) => {
+      asked.push(...batch.map(({ webhookId }) => /_(\d+)_\d+$/u.exec(webhookId)?.[1] ?? webhookId));
+      return slow.promise;
+    };
+    Reflect.set(object, "env", { ...edge, WEBHOOKS: { getByName: () => ({ enqueue }) } });
+  });
+  await end(await admit(100), 600);
+  await vi.waitFor(() => expect(asked).toEqual(["50"]), PATIENCE);
+  await end(await admit(100), 300);
+  expect(isTaken(await admit(500))).toBe(false);
+  slow.resolve();
+  await vi.waitFor(() => expect(asked.toSorted()).toEqual(["100", "50", "80"]), PATIENCE);
+});
+
 it("hands on the alerts of other receivers, however many wait for one that is away", async () => {
   const subject = `account:${crypto.randomUUID()}`;
   const asked = new Set<string>();
