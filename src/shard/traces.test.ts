@@ -45,10 +45,9 @@ it("refuses a client's removal that hangs, and still drops the webhooks that are
   const dropped: string[] = [];
   const senders = { getByName: () => ({ forget: async (ids: string[]) => void dropped.push(...ids) }) };
   const one = { ...expired, id: "hangs", hasBlobs: true, webhook: "https://receiver.example/hook" };
-  const refused = expect(removeDataTraces({ ...env, WEBHOOKS: senders } as unknown as Env, one)).rejects.toThrow(
-    "10000",
-  );
+  const hanging = { ...env, WEBHOOKS: senders } as unknown as Env;
+  const reason = removeDataTraces(hanging, one).catch((thrown: unknown) => String(thrown));
   await vi.advanceTimersByTimeAsync(10_000);
-  await refused;
+  expect(await reason).toContain("10000 ms");
   expect(dropped).toEqual(["hangs"]);
 });
