@@ -31,10 +31,11 @@ import { listed, MAX_LISTED_OUTPUT_CHARS } from "./sizes.ts";
 import { objectSql } from "./object-sql.ts";
 import type { LeaseChecks, Screened, ScreenedEvent, SubmitAnswer, Submission } from "./types.ts";
 import { createWaiters } from "./waiters.ts";
+import { within } from "./within.ts";
 
 /** How often the alarm of a shard in use looks for what did not leave: what a crash of the machine costs at most. */
 const WATCH_MS = 2000;
-/** How often somebody who waits has parked events looked for. */
+/** How often somebody who waits has parked events looked for; an answer waits for a look no longer than this. */
 const LOOK_EVERY_MS = 1000;
 /** Rows that are handled in one go; calls get their turn in between. */
 const PAUSE_MS = 0;
@@ -334,9 +335,7 @@ export class PredictionShard extends DurableObject<Env> {
     const row = this.#mayBeParked ? this.#core.store.get(id) : null;
     if (row === null || row.session === null || (row.state !== "granted" && row.state !== "running")) return;
     // That it can't be looked for now is no reason not to answer with what is known.
-    await objectNamed(this.env.POOL, row.session)
-      .look()
-      .catch(() => {});
+    await within(objectNamed(this.env.POOL, row.session).look(), LOOK_EVERY_MS).catch(() => {});
   }
 
   #show(id: string, accountId: string | null): PredictionSnapshot | null {
