@@ -135,6 +135,22 @@ describe("a dead URL on a host that others use", () => {
     expect(sentOf(world, "dead").length).toBeLessThan(150);
   });
 
+  it("delays none of them when there are 60 that hang, each of another account", async () => {
+    const world = createWorld(({ accountId }) => (accountId.startsWith("hanging") ? hangs : { afterMs: 5 }));
+    for (const accountId of idsOf("hanging", 60)) send(world, accountId, 100);
+    // By then each was found to hang.
+    await world.run(300_000);
+    const late: number[] = [];
+    for (let minute = 0; minute < 60; minute += 1) {
+      await world.run(60_000);
+      const id = `fine-${minute}`;
+      world.dispatcher.enqueue([message(id, "completed", { accountId: "fine", createdAt: world.now })]);
+      await world.run(100);
+      if (stateOf(world, id) !== "delivered") late.push(minute);
+    }
+    expect(late).toEqual([]);
+  });
+
   it("keeps its breaker over a reset, and nobody else has it", async () => {
     const world = createWorld(({ accountId }) => (accountId === "dead" ? dead : {}));
     send(world, "dead", 50);

@@ -27,6 +27,8 @@ export const FIRST_WINDOW = 5;
 export const RESERVED_REQUESTS = 5;
 /** Probes at a time: a host that is down for many accounts is not asked by all of them at once. */
 export const MAX_PROBES = 5;
+/** Of these, for accounts that get through: dead URLs of many that hang keep back nobody whose own answers. */
+const RESERVED_PROBES = 1;
 /** How long a message waits for room in memory before others take none. */
 const PASSED_OVER_MS = 2000;
 /** URLs that probes of an account tell apart. */
@@ -106,7 +108,8 @@ export function createTurns({ store, limits, now }: { store: Store; limits: Turn
       return false;
     if (mine > 0 && bytesOf(account) + account.dueBytes > limits.accountInFlightBytes) return false;
     const state = admissionOf(account);
-    return state === "go" || (state === "probe" && mine === 0 && probes < MAX_PROBES);
+    const mostProbes = isBroken(account) ? MAX_PROBES - RESERVED_PROBES : MAX_PROBES;
+    return state === "go" || (state === "probe" && mine === 0 && probes < mostProbes);
   }
 
   /** Whether there is room in memory for what it has to send next. */
@@ -221,8 +224,11 @@ export function createTurns({ store, limits, now }: { store: Store; limits: Turn
 
 /** Fewer requests open first, then whoever waits longest; probes last, as they may hang. */
 function comesBefore(a: Account, b: Account): boolean {
-  const isBroken = (account: Account) => (account.breaker.openings > 0 ? 1 : 0);
-  return (isBroken(a) - isBroken(b) || a.inFlight.size - b.inFlight.size || a.dueAt - b.dueAt) < 0;
+  return (Number(isBroken(a)) - Number(isBroken(b)) || a.inFlight.size - b.inFlight.size || a.dueAt - b.dueAt) < 0;
+}
+
+function isBroken({ breaker }: Account): boolean {
+  return breaker.openings > 0;
 }
 
 function bytesOf({ inFlight }: Account): number {
