@@ -78,3 +78,22 @@ it("tells a lane again that doesn't answer when it is tried again, and what came
   await vi.advanceTimersByTimeAsync(60_000);
   expect(told).toEqual([2]);
 });
+
+it("tells a lane again that never answers the first time", async () => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const told: number[] = [];
+  let calls = 0;
+  const statements = createStatements({
+    async tell(_lane, { n }) {
+      calls += 1;
+      if (calls === 1) await new Promise<never>(() => {});
+      told.push(n);
+    },
+    isOpen: () => true,
+    sleep: async () => {},
+  });
+  void statements.pass("default", report(1));
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(told).toEqual([1]);
+});

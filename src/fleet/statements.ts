@@ -53,7 +53,7 @@ export function createStatements({ tell, isOpen, sleep = (ms) => scheduler.wait(
     async pass(lane: string, report: RoomReport): Promise<void> {
       if (missed.has(lane)) return keep(lane, report);
       try {
-        await tell(lane, report);
+        await within(tell(lane, report), TELL_LIMIT_MS, timers.after);
       } catch (error) {
         const isTried = missed.has(lane);
         keep(lane, report);
