@@ -1,6 +1,7 @@
 /** Of a pool on a rented machine, the scaler is told when it has come, and when it is over. */
 import type { Env } from "../env.ts";
 import { callObject, objectNamed } from "../object-calls.ts";
+import { within } from "../shard/within.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
 import type { Known } from "./types.ts";
 
@@ -14,6 +15,8 @@ type News = {
 
 /** After so long the scaler is told again what it could not be told. */
 export const TELL_AGAIN_MS = 5000;
+/** How long a pool's welcome, or its end, waits for a scaler that hangs. */
+const TELL_LIMIT_MS = 5000;
 
 /**
  * False when the scaler could not be told: until it was, its machine counts as one that doesn't work. Never rejects.
@@ -30,7 +33,8 @@ export async function tellScaler(
   const remote = stub as { pool(news: News): Promise<void> };
   try {
     const since = meteredFromMs === undefined ? {} : { meteredFromMs };
-    await callObject(() => remote.pool({ type, machine, session, devices, ...since }));
+    const told = callObject(() => remote.pool({ type, machine, session, devices, ...since }));
+    await within(told, TELL_LIMIT_MS);
     return true;
   } catch (error) {
     log.warn("scaler_not_told", { machine, reason: reasonOf(error) });
