@@ -146,3 +146,23 @@ it("lets its pool come back as another session though one of its lanes can't be 
   expect(told).toContain("lane-sick");
   gone.mockRestore();
 });
+
+it("keeps its pool from no other session when it hangs", async () => {
+  const session = "session-after-sick";
+  await storeToken("after");
+  const identity = { poolTokenId: "after", lanes: ["lane-a"], mayRegisterModels: false };
+  const headers = { upgrade: "websocket", [SESSION_HEADER]: session, [IDENTITY_HEADER]: JSON.stringify(identity) };
+  const stub = edge.POOL.getByName(session);
+  await runInDurableObject(stub, (object) => {
+    const POOL = { getByName: () => ({ supersede: () => new Promise<never>(() => {}) }) };
+    Object.assign(object, { env: { ...(Reflect.get(object, "env") as Env), POOL } });
+  });
+  const { webSocket: socket } = await stub.fetch("https://edge.test/", { headers });
+  const types: string[] = [];
+  socket?.addEventListener("message", ({ data }) => void types.push(String(data).split('"')[3] ?? ""));
+  socket?.accept();
+  const previous = "session-sick";
+  const greeting = { session, pool: "host", version: "0", lanes: ["lane-a"], devices: [], models: [], previous };
+  socket?.send(JSON.stringify({ type: "hello", protocol: PROTOCOL, ...greeting }));
+  await expect.poll(() => types).toContain("welcome");
+});

@@ -262,7 +262,8 @@ export abstract class PoolSession extends DurableObject<Env> {
     if (registersModels) await registerDevices(this.env, hello.devices);
     if (hello.previous !== undefined && hello.previous !== known.session) {
       const { previous } = hello;
-      await callObject(() => objectNamed(this.env.POOL, previous).supersede(known.identity.poolTokenId));
+      // Else its lease runs out by itself.
+      await wereTold(callObject(() => objectNamed(this.env.POOL, previous).supersede(known.identity.poolTokenId)));
     }
     const eventsOpen = this.env.DELIVERY !== "kv";
     const parked = kv === undefined ? {} : { kv: await this.#parking.check(kv) };
