@@ -11,6 +11,8 @@ import { jsonOf } from "./view.ts";
 import type { WholeView } from "./view.ts";
 
 const BEAT_MS = 500;
+/** A reader that takes nothing of the answer for so long is given up. */
+const UNREAD_MS = 120_000;
 
 /**
  * Answers `accepted` once it is finished, or as it is after `waitMs`; `show` makes the body. A client that leaves
@@ -24,7 +26,12 @@ export function holdUntilFinished(
   show: (prediction: PredictionSnapshot) => Promise<WholeView>,
 ): Response {
   const { id, accountId } = accepted;
-  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  let breakOff: (reason: Error) => void = () => {};
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>({
+    start(controller) {
+      breakOff = (reason) => controller.error(reason);
+    },
+  });
   const writer = writable.getWriter();
   const encoder = new TextEncoder();
   let isLeft = false;
@@ -41,6 +48,15 @@ export function holdUntilFinished(
     writer.write(encoder.encode(" ")).catch(leave);
   }, BEAT_MS);
 
+  const write = async (piece: Uint8Array): Promise<void> => {
+    // To abort the writer would wait for the piece that nobody reads.
+    const timer = setTimeout(() => breakOff(new Error("nobody reads this answer")), UNREAD_MS);
+    try {
+      await writer.write(piece);
+    } finally {
+      clearTimeout(timer);
+    }
+  };
   const answer = async (): Promise<void> => {
     try {
       const prediction = isTerminal(accepted.status)
@@ -48,7 +64,7 @@ export function holdUntilFinished(
         : await shard.waitForPrediction(c.env, id, accountId, waitMs);
       clearInterval(beat);
       for await (const piece of jsonOf(c.env, await show(prediction ?? accepted))) {
-        await writer.write(typeof piece === "string" ? encoder.encode(piece) : piece);
+        await write(typeof piece === "string" ? encoder.encode(piece) : piece);
       }
       await writer.close();
     } catch (thrown) {
