@@ -17,6 +17,18 @@ test("a page of predictions of one shard comes in parts that a call can carry, a
   expect(sizes).toEqual([25, 25, 10]);
 });
 
+test("a page of predictions of several shards is refused when one of these hangs", async () => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const many = (name: string) => async (ids: string[]) =>
+    name === "shard-1" ? new Promise<never>(() => {}) : ids.map((id) => ({ id }));
+  const env = { SHARD_COUNT: "4", SHARD: { getByName: (name: string) => ({ many: many(name) }) } } as unknown as Env;
+  const ids = Array.from({ length: 100 }, () => newPredictionId(4));
+  const refusal = getMany(env, ids, "account").catch((thrown: unknown) => thrown);
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(await Promise.race([refusal, null])).toMatchObject({ code: "unavailable", status: 503 });
+});
+
 test("a stream beyond the account's bound is refused with its code", async () => {
   const env = { SHARD_COUNT: "1", ACCOUNT_STREAMS: "7", SHARD: { getByName: () => ({ stream: async () => "own" }) } };
   const opened = openStream(env as unknown as Env, newPredictionId(1), "account", -1);

@@ -10,7 +10,7 @@ import type { UsageReport, UsageVerdict } from "../contract/usage.ts";
 import type { Env } from "../env.ts";
 import type { PoolIdentity } from "../fleet/types.ts";
 import { knownEpoch } from "../log/current-log.ts";
-import { callObject, objectNamed } from "../object-calls.ts";
+import { callObject, isPassing, objectNamed } from "../object-calls.ts";
 import { createHolds } from "./hold.ts";
 import { remoteShard } from "./remote.ts";
 import { fitting } from "./sizes.ts";
@@ -22,6 +22,8 @@ import { within } from "./within.ts";
  * answered `later`.
  */
 const SHARD_PATIENCE_MS = 1000;
+/** What a list waits for each of its shards. */
+const LIST_PATIENCE_MS = 10_000;
 /**
  * Predictions that one call answers: with the longest logs and inline outputs they stay below the 32 MiB that it may
  * carry.
@@ -100,13 +102,17 @@ export async function waitForPrediction(
   return callObject(() => stubOf(env, id).wait(id, accountId, Math.max(0, until - Date.now())));
 }
 
-/** Those of `ids` that the account has, in their order. */
+/** Those of `ids` that the account has, in their order. Throws `unavailable` when a shard does not answer. */
 export async function getMany(env: Env, ids: readonly string[], accountId: string): Promise<PredictionSnapshot[]> {
   const parts = await Promise.all(
     [...byShard(ids, (id) => id)].flatMap(([name, part]) =>
       Array.from({ length: Math.ceil(part.length / MANY) }, (_, index) => {
         const some = part.slice(index * MANY, (index + 1) * MANY);
-        return callObject(() => remoteShard(env, name).many(some, accountId));
+        const shown = callObject(() => remoteShard(env, name).many(some, accountId));
+        return within(shown, LIST_PATIENCE_MS).catch((cause: unknown) => {
+          if (isPassing(cause)) throw cause;
+          throw new EdgeplaneError("unavailable", "Some of these predictions can't be read now.", { cause });
+        });
       }),
     ),
   );
