@@ -10,12 +10,17 @@ import { keyFor } from "../contract/signing.ts";
 import type { Env } from "../env.ts";
 import { callObject } from "../object-calls.ts";
 import { copyInput, inputBlobKey } from "../storage/blobs.ts";
+import { log, reasonOf } from "../telemetry/log.ts";
 import { isAccepted, shardCount, submit } from "./client.ts";
 import { remoteShard } from "./remote.ts";
 import { isPurged } from "./retention.ts";
 import { isFinished } from "./row.ts";
 import type { Row } from "./row.ts";
 import type { Submission } from "./types.ts";
+import { within } from "./within.ts";
+
+/** What the replay of others waits for a shard. */
+const READ_LIMIT_MS = 10_000;
 
 /** Why there is nothing to replay: no such prediction, it is unfinished or ended otherwise, or its data is gone. */
 export type NotReplayable = "unknown" | "not_dead" | "data_removed";
@@ -75,10 +80,23 @@ export function replayableOf(row: Row | null): Replayable {
   };
 }
 
-/** Makes the new prediction of one dead letter, or finds the one that was made before. */
+/**
+ * Makes the new prediction of one dead letter, or finds the one that was made before. One that can't be reached now is
+ * refused: those beside it are replayed all the same.
+ */
 export async function replayDeadLetter(env: Env, id: string, charge: ChargeReplay): Promise<Replay> {
+  try {
+    return await replay(env, id, charge);
+  } catch (error) {
+    log.warn("dead_letter_not_replayed", { predictionId: id, reason: reasonOf(error) });
+    return { id, outcome: "refused", code: "unavailable", detail: "It can't be replayed now: the gateway is busy." };
+  }
+}
+
+async function replay(env: Env, id: string, charge: ChargeReplay): Promise<Replay> {
   if (!isPredictionId(id, shardCount(env))) return { id, outcome: "unknown" };
-  const { input, reason } = await callObject(() => remoteShard(env, shardName(shardOf(id))).replayable(id));
+  const asked = callObject(() => remoteShard(env, shardName(shardOf(id))).replayable(id));
+  const { input, reason } = await within(asked, READ_LIMIT_MS);
   if (input === null) return { id, outcome: reason };
   const key = await keyFor(env.EDGEPLANE_SECRET, "ids");
   const replayedAs = await derivedPredictionId(key, input.accountId, `replay ${id}`, shardCount(env));
