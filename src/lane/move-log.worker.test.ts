@@ -93,9 +93,10 @@ it("raises the epoch, keeps its secrets, and refuses copies of older epochs", as
   expect(metrics).toContain(`edgeplane_lane_lag{lane="${LANE}",topic="jobs.${LANE}.normal"}`);
 });
 
-it("tells the metrics of the other lanes where one can't be asked, and which that is", async () => {
+it.each(["fails", "hangs"])("tells the metrics of the other lanes where one %s, and which that is", async (sick) => {
   await callJson("/admin/v1/pool-tokens", { ...ADMIN, body: { lanes: [LANE, "another"] } });
   vi.spyOn(Lane.prototype, "stats").mockImplementationOnce(() => {
+    if (sick === "hangs") return new Promise(() => {}) as never;
     throw new Error("the lane is sick");
   });
   const answer = await call("/admin/v1/metrics", ADMIN);
@@ -110,6 +111,18 @@ it("tells the metrics of the other lanes where one can't be asked, and which tha
   expect(metrics).not.toContain(`edgeplane_lane_lag{lane="${upOf(0).join("")}"`);
   expect(upOf(1).length).toBeGreaterThan(0);
   for (const lane of upOf(1)) expect(metrics).toContain(`edgeplane_lane_lag{lane="${lane}",topic="jobs.${lane}.low"}`);
+});
+
+it("moves the log though a lane hangs, and says which was not told", async () => {
+  await callJson("/admin/v1/pool-tokens", { ...ADMIN, body: { lanes: [LANE, "another"] } });
+  await addLogSetting(edge, other(0).choice);
+  vi.spyOn(Lane.prototype, "moveLog").mockImplementationOnce(() => new Promise(() => {}));
+  const moved = await callJson("/admin/v1/log", { ...ADMIN, method: "PUT", body: { driver: "embedded" } });
+  vi.restoreAllMocks();
+  expect(moved).toMatchObject({ status: 200, body: { moved: true } });
+  const lanes = moved.body["lanes"] as { handed_on: number | null }[];
+  expect(lanes.length).toBeGreaterThan(1);
+  expect(lanes.filter(({ handed_on }) => handed_on === null)).toHaveLength(1);
 });
 
 it("refuses a choice of a log that can't be", async () => {

@@ -11,10 +11,13 @@ import { callObject, objectNamed } from "../../object-calls.ts";
 import { addLogSetting, knownLanes, readLogSetting, SealedLogError } from "../../registry/log-settings.ts";
 import type { LogChoice, LogSetting } from "../../registry/log-settings.ts";
 import { listLogProblems } from "../../registry/pool-log-problems.ts";
+import { within } from "../../shard/within.ts";
 import type { App } from "../app.ts";
 import { json, operation } from "../operation.ts";
 
 const MAX_BODY_BYTES = 16 * 1024;
+/** A lane waits 3 s for a log that holds a produce; one that takes longer than this counts as not told. */
+const LANE_LIMIT_MS = 6000;
 
 const AccessSchema = z.strictObject({ username: z.string().min(1).max(200), password: z.string().min(1).max(500) });
 const ChoiceSchema = z.discriminatedUnion("driver", [
@@ -148,7 +151,8 @@ async function tellLanes(env: Env, setting: LogSetting) {
   return Promise.all(
     lanes.map(async (lane) => {
       try {
-        const { handedOn, pools } = await callObject(() => objectNamed(env.LANE, lane).moveLog(lane, setting));
+        const told = callObject(async () => objectNamed(env.LANE, lane).moveLog(lane, setting));
+        const { handedOn, pools } = await within(told, LANE_LIMIT_MS);
         return { lane, handed_on: handedOn, pools };
       } catch {
         return { lane, handed_on: null, pools: 0 };

@@ -11,10 +11,13 @@ import { currentLog } from "../../log/current-log.ts";
 import { callObject, objectNamed } from "../../object-calls.ts";
 import { knownLanes } from "../../registry/log-settings.ts";
 import { settingsObject } from "../../settings/remote.ts";
+import { within } from "../../shard/within.ts";
 import { log, reasonOf } from "../../telemetry/log.ts";
 import type { App } from "../app.ts";
 import { operation } from "../operation.ts";
 
+/** A lane that takes longer is not told: Prometheus waits for all of them, 10 s unless the operator says otherwise. */
+const LANE_LIMIT_MS = 3000;
 const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
 export function metricsRoutes(): Hono<App> {
@@ -79,7 +82,8 @@ async function statsOfLanes(env: Env): Promise<{ lane: string; stats: LaneStats 
   const lanes = await knownLanes(env.DB);
   return Promise.all(
     lanes.map(async (lane) => {
-      const stats = await callObject(() => objectNamed(env.LANE, lane).stats()).catch((error: unknown) => {
+      const asked = callObject(async () => objectNamed(env.LANE, lane).stats());
+      const stats = await within(asked, LANE_LIMIT_MS).catch((error: unknown) => {
         log.warn("lane_not_asked", { lane, reason: reasonOf(error) });
         return null;
       });

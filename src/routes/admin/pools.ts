@@ -8,6 +8,7 @@ import { callObject, objectNamed } from "../../object-calls.ts";
 import { listPools, poolStates } from "../../registry/pools.ts";
 import type { Pool } from "../../registry/pools.ts";
 import { withoutUse } from "../../registry/version-reports.ts";
+import { within } from "../../shard/within.ts";
 import type { App } from "../app.ts";
 import { json, operation } from "../operation.ts";
 import { forwardCursorOf, wholeNumber } from "../parameters.ts";
@@ -15,6 +16,8 @@ import { listOf, listSchema } from "./page.ts";
 
 const DEFAULT_LIMIT = 50;
 const MAX_LIMIT = 100;
+/** A lane that was just woken waits a second for its pools; one that takes longer than this is left out. */
+const LANE_LIMIT_MS = 3000;
 const FlagSchema = z.enum(["true", "false"]).optional();
 
 const ServedSchema = z.object({
@@ -103,9 +106,10 @@ async function askLanes(env: Env, pools: readonly Pool[]): Promise<Map<string, P
     for (const lane of lanes) byLane.set(lane, [...(byLane.get(lane) ?? []), session]);
   }
   const answers = await Promise.all(
-    [...byLane].map(async ([lane, sessions]) =>
-      callObject(() => objectNamed(env.LANE, lane).rooms(lane, sessions)).catch((): PoolRoom[] => []),
-    ),
+    [...byLane].map(async ([lane, sessions]) => {
+      const asked = callObject(async () => objectNamed(env.LANE, lane).rooms(lane, sessions));
+      return within(asked, LANE_LIMIT_MS).catch((): PoolRoom[] => []);
+    }),
   );
   const bySession = new Map<string, PoolRoom[]>();
   for (const one of answers.flat()) bySession.set(one.session, [...(bySession.get(one.session) ?? []), one]);

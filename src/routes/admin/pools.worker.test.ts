@@ -6,6 +6,7 @@ import { PROTOCOL } from "../../contract/channel.ts";
 import type { PoolMessage } from "../../contract/channel.ts";
 import { SESSION_HEADER } from "../../contract/claim.ts";
 import { ManifestSchema } from "../../contract/manifest.ts";
+import { Lane } from "../../lane/lane.ts";
 import { listPools, notePool, notePoolState } from "../../registry/pools.ts";
 
 const VERSION = "e".repeat(64);
@@ -124,6 +125,24 @@ it("says that a pool is away whose channel broke, and that it ended when its lea
   await runDurableObjectAlarm(testEnv.POOL.getByName(session));
   vi.useRealTimers();
   await expect.poll(async () => (await find(session, "?ended=true"))?.["state"]).toBe("ended");
+});
+
+it("leaves out what a lane knows that hangs, and tells what others know", async () => {
+  const lanes = ["pools-well", "pools-sick"];
+  const { token } = await newToken(lanes);
+  for (const lane of lanes) {
+    const say = await connect(`session-${lane}`, token);
+    say(helloOf(`session-${lane}`, [lane]));
+    await expect.poll(async () => (await find(`session-${lane}`))?.["lanes"]).toEqual([lane]);
+  }
+  const rooms = vi.spyOn(Lane.prototype, "rooms").mockImplementation((lane) => {
+    if (lane === "pools-sick") return new Promise(() => {});
+    return Promise.resolve([{ session: "session-pools-well", isHeard: true, models: [] }]);
+  });
+  const told = (await list("?room=true")).results;
+  rooms.mockRestore();
+  const isHeard = (lane: string) => told.find(({ session }) => session === `session-${lane}`)?.["is_heard"];
+  expect(lanes.map(isHeard)).toEqual([true, false]);
 });
 
 it("comes in pages", async () => {
