@@ -3,7 +3,7 @@ import { newPredictionId, shardOf } from "../contract/ids.ts";
 import type { UsageReport } from "../contract/usage.ts";
 import type { Env } from "../env.ts";
 import { submission } from "../../test/unit/submission.ts";
-import { deliverEvents, getMany, openStream, reportUsage, submit } from "./client.ts";
+import { deliverEvents, getMany, openStream, removePredictionData, reportUsage, submit } from "./client.ts";
 
 test("a page of predictions of one shard comes in parts that a call can carry, and in its order", async () => {
   const sizes: number[] = [];
@@ -27,6 +27,13 @@ test("a page of predictions of several shards is refused when one of these hangs
   const refusal = getMany(env, ids, "account").catch((thrown: unknown) => thrown);
   await vi.advanceTimersByTimeAsync(10_000);
   expect(await Promise.race([refusal, null])).toMatchObject({ code: "unavailable", status: 503 });
+});
+
+test("a removal that does not come to its end says that it can be repeated", async () => {
+  const removeData = () => Promise.reject(new Error("not done within 10000 ms"));
+  const env = { SHARD_COUNT: "1", SHARD: { getByName: () => ({ removeData }) } } as unknown as Env;
+  const removed = removePredictionData(env, newPredictionId(1), "account");
+  await expect(removed).rejects.toMatchObject({ code: "unavailable", status: 503 });
 });
 
 test("a stream beyond the account's bound is refused with its code", async () => {

@@ -128,7 +128,8 @@ export async function cancelPrediction(env: Env, id: string, accountId: string):
 
 /**
  * Removes the data of a finished prediction: input, output, logs, files, bodies of webhooks. An unfinished one stays,
- * and is answered as it is; null when the prediction isn't there or isn't the account's.
+ * and is answered as it is; null when the prediction isn't there or isn't the account's. Throws `unavailable` when some
+ * of it could not be removed.
  */
 export async function removePredictionData(
   env: Env,
@@ -136,7 +137,11 @@ export async function removePredictionData(
   accountId: string,
 ): Promise<PredictionSnapshot | null> {
   if (!isPredictionId(id, shardCount(env))) return null;
-  return callObject(() => stubOf(env, id).removeData(id, accountId));
+  return callObject(() => stubOf(env, id).removeData(id, accountId)).catch((cause: unknown) => {
+    if (isPassing(cause)) throw cause;
+    const detail = "Some of the prediction's data can't be removed now; the same request removes the rest.";
+    throw new EdgeplaneError("unavailable", detail, { cause });
+  });
 }
 
 /**
