@@ -46,6 +46,16 @@ test("says of no suspect that it only waits: neither of one that was lost before
   expect(notes).toEqual([]);
 });
 
+test("gives up none that has begun as its deadline to start has passed, whether it is a suspect or was beside one", () => {
+  const { queue } = setUp();
+  const queued = (id: string) => granted({ id, token: id, startNow: false, startInMs: 100, endInMs: 9000 });
+  queue.add(queued("never begun"));
+  queue.addBack([queued("beside")], false);
+  queue.addSuspects([queued("one half"), queued("the other")]);
+  expect(queue.expire(101).map(({ ref }) => ref.id)).toEqual(["never begun"]);
+  expect(queue.toArm(9).map(({ ref }) => ref.id)).toEqual(["one half", "the other", "beside"]);
+});
+
 test("says of no large input that it only waits: the pool may die of holding it", () => {
   const { notes, queue, add } = setUp();
   add("small");

@@ -59,20 +59,20 @@ export class PredictionQueue {
   add(prediction: Prediction): void {
     const { alone, startNow } = prediction.grant;
     // A suspect had its turn before, and others wait for it to have this one.
-    if (alone) return this.#addFirst([prediction], startNow, this.#newGroup());
+    if (alone) return this.#batcher.addFirst([this.#ticket(prediction, startNow, this.#newGroup())]);
     this.#batcher.add(this.#ticket(prediction, startNow, null));
     this.#fresh.push(prediction);
   }
 
   /** Queues predictions before everything else; `armed` says that their start is counted already. */
   addBack(predictions: readonly Prediction[], armed: boolean): void {
-    this.#addFirst(predictions, armed, null);
+    this.#addAgain(predictions, armed, null);
   }
 
   /** Queues suspects before everything else: halved, or alone when it is one. Each needs a new `starting`. */
   addSuspects(suspects: readonly Prediction[]): void {
     const halves = suspects.length === 1 ? [suspects] : halve(suspects);
-    for (const half of halves.toReversed()) this.#addFirst(half, false, this.#newGroup());
+    for (const half of halves.toReversed()) this.#addAgain(half, false, this.#newGroup());
   }
 
   remove(token: string): void {
@@ -134,8 +134,13 @@ export class PredictionQueue {
     this.#cancelWake();
   }
 
-  #addFirst(predictions: readonly Prediction[], armed: boolean, group: number | null): void {
-    this.#batcher.addFirst(predictions.map((prediction) => this.#ticket(prediction, armed, group)));
+  /** These were given to a process before: their deadline to start holds no more. */
+  #addAgain(predictions: readonly Prediction[], armed: boolean, group: number | null): void {
+    const tickets = predictions.map((prediction) => ({
+      ...this.#ticket(prediction, armed, group),
+      startByMs: Infinity,
+    }));
+    this.#batcher.addFirst(tickets);
   }
 
   #ticket(prediction: Prediction, armed: boolean, group: number | null): Ticket<Prediction> {

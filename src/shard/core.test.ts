@@ -122,6 +122,16 @@ it("claims as at first after a loss; after two alone, counting that start when i
   expect(core.store.get(id)?.error?.code).toBe("attempts_exhausted");
 });
 
+it("holds no deadline to start against what ran before, when it is granted again", () => {
+  const { core, clock, id, claim, send, loseLease } = setUp({ startTimeoutMs: 5000, totalTimeoutMs: 60_000 });
+  expect(claim(SESSION, false)).toMatchObject({ startInMs: 5000, endInMs: 60_000 });
+  send(claim(), { seq: 0, type: "starting" });
+  clock.now += 20_000;
+  loseLease();
+  expect(claim(SESSION, false)).toMatchObject({ startNow: false, startInMs: 40_000, endInMs: 40_000 });
+  expect(core.store.get(id)?.state).toBe("granted");
+});
+
 it("asks soon after a claim whether the pool has it, and then once a lease", () => {
   const { core, clock, id, claim } = setUp();
   claim();

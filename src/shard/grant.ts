@@ -18,7 +18,8 @@ export function grantOf(row: Row, now: number): Grant {
     ...(row.inputBlob === null
       ? { input: row.input }
       : { inputBlob: `/pool/v1/blobs/${row.id}/${row.token ?? ""}/input` }),
-    startInMs: Math.max(0, row.startBy - now),
+    // Nothing holds the deadline to start against what has run: a pool would hand it back at once, again and again.
+    startInMs: Math.max(0, (row.startedAt === null ? row.startBy : row.endBy) - now),
     endInMs: Math.max(0, row.endBy - now),
     ...(fixed.runLimitMs === undefined ? {} : { runLimitMs: fixed.runLimitMs }),
     cost: fixed.cost,
