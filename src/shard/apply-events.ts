@@ -12,7 +12,7 @@ import type { Row } from "./row.ts";
 import type { Rules } from "./rules.ts";
 import { addMetrics, platformMetrics } from "./sizes.ts";
 import type { ScreenedEvent, StreamFrame } from "./types.ts";
-import { attemptEnds, attemptGoesOn, attemptSpoke, attemptUntold, endOf } from "./usage.ts";
+import { attemptEnds, attemptSpoke, attemptUntold, endOf } from "./usage.ts";
 
 export type Applied = {
   verdict: EventVerdict["verdict"];
@@ -108,6 +108,7 @@ function settleAttempt(row: Row, event: ScreenedEvent, now: number, applied: App
 function applyOne(progress: Progress, event: ScreenedEvent, session: string, context: Context, applied: Applied): void {
   const { row } = progress;
   const { now, rules } = context;
+  if (event.type !== "released" || event.reason !== "lost") machine.notLost(row);
   switch (event.type) {
     case "starting":
       return begin(progress, session, context, applied);
@@ -193,7 +194,6 @@ function begin(progress: Progress, session: string, context: Context, applied: A
 function revive(progress: Progress, session: string, context: Context, applied: Applied): void {
   const { row } = progress;
   row.state = "running";
-  attemptGoesOn(row);
   row.session = session;
   row.handAt = null;
   row.checkAt = context.now + context.rules.leaseMs;

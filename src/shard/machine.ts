@@ -10,7 +10,7 @@ import type { Rules } from "./rules.ts";
 import { isFinished, isSuspect } from "./row.ts";
 import type { Row, State } from "./row.ts";
 import { addMetrics } from "./sizes.ts";
-import { attemptBegins, attemptEnds, attemptUntold, awaitsUsage, noteAnswer } from "./usage.ts";
+import { attemptBegins, attemptEnds, attemptGoesOn, attemptUntold, awaitsUsage, noteAnswer } from "./usage.ts";
 import type { Measured } from "./usage.ts";
 
 const STOP_AGAIN_MS = 2000;
@@ -180,6 +180,14 @@ export function lose(row: Row, now: number, rules: Rules, cause?: PredictionErro
   }
   // Lost again, it may be what killed its pools: were that free, such an account would have more than its share.
   return row.losses > 1 ? waitAgain(row, now, rules, { isPaid: true }) : waitAgain(row, now, rules);
+}
+
+/**
+ * The claim was judged lost as nobody heard of its pool, which tells of it now: that was no loss. One that its pool
+ * lost in its turn stays one.
+ */
+export function notLost(row: Row): void {
+  if (row.state === "waiting" && attemptGoesOn(row)) row.losses = Math.max(0, row.losses - 1);
 }
 
 /**

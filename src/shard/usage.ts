@@ -107,10 +107,15 @@ export function attemptUntold(row: Row, now: number, outcome = endOf(row)): void
   else close(row);
 }
 
-/** The claim's lost attempt goes on after all: what was estimated of it is corrected at its end. */
-export function attemptGoesOn(row: Row): void {
+/**
+ * The claim's lost attempt goes on after all: what was estimated of it is corrected at its end. Whether it had counted
+ * as lost.
+ */
+export function attemptGoesOn(row: Row): boolean {
   const estimated = earlier(row, row.attempt)?.estimated;
-  if (estimated?.token === row.token) row.attemptAt ??= estimated.from;
+  if (estimated?.token !== row.token) return false;
+  row.attemptAt ??= estimated.from;
+  return estimated.outcome === "lost";
 }
 
 /** A plugin answered in place of a run. */
