@@ -38,15 +38,27 @@ export function dispatchAll(instances: Instances, queue: PredictionQueue, giving
   const { nowMs, isSoon, leftIn, give } = giving;
   for (let free = instances.roomiest(); free !== null; free = instances.roomiest()) {
     queue.limits.leaves(leftIn(free));
-    const batch = queue.take(nowMs, free.runs.size === 0);
+    const batch = queue.take(nowMs, free.runs.size === 0, false, free.process?.slots);
     if (batch === null) break;
     give(free, batch);
+    if (batch.exclusive) giveRest(free, queue, give);
   }
+  for (const instance of instances.all) giveRest(instance, queue, give);
   for (let busy = isSoon ? instances.ahead : null; busy !== null; busy = instances.ahead) {
     queue.limits.leaves(leftIn(busy));
     const batch = queue.take(nowMs, false, true);
     if (batch === null) break;
     give(busy, batch);
+  }
+}
+
+/** What ran side by side when its process died does so again: the rest of the group that an instance runs. */
+function giveRest(instance: Instance, queue: PredictionQueue, give: Giving["give"]): void {
+  const { group } = instance;
+  while (group !== null && instance.group === group && instance.freeSlots > 0) {
+    const batch = queue.more(group);
+    if (batch === null) return;
+    give(instance, batch);
   }
 }
 
@@ -71,6 +83,7 @@ export function dispatch(
     shape: shapeOf(predictions, limits),
     isOneCall: predictions.length === 1 || loaded?.batch === true,
   });
+  run.group = batch.exclusive ? (batch.tickets[0]?.group ?? null) : null;
   if (process.freeSlots > 0) beginRun(run, runLimits);
   const items = runItems(predictions, process.origin.scratchDir, process.fileOwner);
   run.slot = process.run({ type: "run", batch: number, items });

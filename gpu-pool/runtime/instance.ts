@@ -171,6 +171,12 @@ export class Instance {
     return this.#process?.takesAhead === true && !this.#isExclusive;
   }
 
+  /** The group that has it to itself; null while none does. */
+  get group(): number | null {
+    for (const run of this.runs.values()) if (run.exclusive) return run.group;
+    return null;
+  }
+
   get #isExclusive(): boolean {
     return [...this.runs.values()].some(({ exclusive }) => exclusive);
   }

@@ -103,11 +103,19 @@ export class PredictionQueue {
     return this.#batcher.takeLast(count, sinceMs).map(({ payload }) => payload);
   }
 
-  /** The next batch for an instance; null when none is due. With `onlyFull` none that could have more members. */
-  take(nowMs: number, idle: boolean, onlyFull = false): Batch<Prediction> | null {
-    const batch = this.#batcher.take(nowMs, idle, onlyFull);
+  /**
+   * The next batch for an instance of so many slots; null when none is due. With `onlyFull` none that could have more
+   * members.
+   */
+  take(nowMs: number, idle: boolean, onlyFull = false, slots = 1): Batch<Prediction> | null {
+    const batch = this.#batcher.take(nowMs, idle, onlyFull, slots);
     if (batch !== null) this.#notes?.begins(batch.tickets.map(({ id }) => id));
     return batch;
+  }
+
+  /** The next batch of a group of suspects for the instance that runs it; null when there is none. */
+  more(group: number): Batch<Prediction> | null {
+    return this.#batcher.more(group);
   }
 
   /** Those whose start the edge should count now, `quota` of them in all. */

@@ -33,6 +33,8 @@ export class Run {
   isHeld = false;
   /** The slot that it was given to. */
   slot = 0;
+  /** Of an exclusive one, the group that its members are of: others of that may run beside it. */
+  group: number | null = null;
   readonly shape: Shape;
   /** Its members run in one call, not one after another. */
   readonly isOneCall: boolean;

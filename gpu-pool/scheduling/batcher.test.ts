@@ -38,6 +38,20 @@ describe("batcher", () => {
     expect(batcher.waiting).toBe(0);
   });
 
+  test("gives a group to one slot as a whole, and to several in batches side by side, before all others", () => {
+    const batcher = new Batcher<null>({ maxBatchSize: 2, maxQueueDelayMs: 0 });
+    const half = ["a", "b", "c", "d", "e"].map((id) => ticket({ id, group: 7 }));
+    batcher.add(ticket({ id: "other" }));
+    batcher.addFirst(half);
+    expect(batcher.take(0, false, false, 4)).toBeNull();
+    expect(batcher.take(0, true, false, 4)).toMatchObject({ tickets: [{ id: "a" }, { id: "b" }], exclusive: true });
+    expect(ids(batcher.more(7)?.tickets)).toEqual(["c", "d"]);
+    expect(ids(batcher.more(7)?.tickets)).toEqual(["e"]);
+    expect([batcher.more(7), batcher.armed]).toEqual([null, 1]);
+    batcher.addFirst(half);
+    expect(ids(batcher.take(0, true)?.tickets)).toEqual(["a", "b", "c", "d", "e"]);
+  });
+
   test("gives up the last that wait long enough, and none that must run with others", () => {
     const batcher = new Batcher<null>({ maxBatchSize: 8, maxQueueDelayMs: 0 });
     batcher.add(ticket({ id: "half", group: 1 }));

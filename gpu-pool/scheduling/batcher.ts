@@ -5,8 +5,8 @@
  * may be taken. A ticket leaves early when its start deadline passes unarmed, when it can't end by its deadline any
  * more (of models that say so), or when it is removed (canceled, stale).
  *
- * Tickets of one group were together in a batch that failed: they run together, in an instance that runs nothing else,
- * before all others.
+ * Tickets of one group ran together when that failed: they run together, in an instance that runs nothing else, before
+ * all others. In one of several slots they are batches side by side, else one.
  */
 import { BatchLimits } from "./batching/batch-limits.ts";
 import type { BatchingOptions } from "./batching/batch-limits.ts";
@@ -139,14 +139,20 @@ export class Batcher<T> {
    * The batch to run in a free slot, or null when there is none yet. `idle` says that the slot's instance runs
    * nothing else. A group goes whole and only into an idle instance; while its starts are not all counted it holds
    * nobody up. Others go when a batch is full, or one has waited `maxQueueDelayMs` or would miss its deadline: then
-   * that one and those of its bucket. With `onlyFull` none goes that could have more members.
+   * that one and those of its bucket. With `onlyFull` none goes that could have more members. Of a group for an
+   * instance of several `slots` the first batch goes, and `more` has the others.
    */
-  take(nowMs: number, idle: boolean, onlyFull = false): Batch<T> | null {
+  take(nowMs: number, idle: boolean, onlyFull = false, slots = 1): Batch<T> | null {
     const head = this.#queue[0];
     if (head === undefined || this.#armed === 0) return null;
     const isCounted = this.#queue.every((ticket) => ticket.group !== head.group || ticket.armed);
     if (head.group === null || !isCounted) return this.#takeOpen(nowMs, onlyFull);
-    return onlyFull ? null : this.#takeGroup(head.group, idle);
+    return onlyFull || !idle ? null : this.#takeGroup(head.group, slots);
+  }
+
+  /** The next batch of a group for the instance of several slots that runs it; null when there is none. */
+  more(group: number): Batch<T> | null {
+    return this.#takeGroup(group, Infinity);
   }
 
   /**
@@ -179,9 +185,10 @@ export class Batcher<T> {
     return this.#beginByMs(ticket) - DEADLINE_SHARE * this.limits.leastMs(ticket.cost) - DEADLINE_MARGIN_MS;
   }
 
-  #takeGroup(group: number, idle: boolean): Batch<T> | null {
-    const members = this.#queue.filter((ticket) => ticket.group === group);
-    if (!idle) return null;
+  #takeGroup(group: number, slots: number): Batch<T> | null {
+    const most = slots > 1 ? this.limits.options.maxBatchSize : Infinity;
+    const members = this.#queue.filter((ticket) => ticket.group === group && ticket.armed).slice(0, most);
+    if (members.length === 0) return null;
     this.#withdraw(members);
     return { tickets: members, exclusive: true, reason: "again" };
   }

@@ -46,6 +46,22 @@ test("a poison input that kills its process fails alone; its batch mates finish"
   expect(all[1]?.starts).toBeGreaterThanOrEqual(3);
 });
 
+test("what ran side by side when its process died runs side by side again", async () => {
+  await using fixture = await startFixture(["side-by-side"]);
+  const { edge } = fixture;
+  const ref = await fixture.ref("side-by-side");
+  const warm = edge.submit(ref, { do: "warm" });
+  await edge.until(ended([warm]));
+  const all = Array.from({ length: 8 }, () => edge.submit(ref, { do: "x" }));
+  await edge.until(() => all.every(hasBegun));
+  const [pid] = await modelPids(fixture.pool);
+  process.kill(pid ?? 0, "SIGKILL");
+  await edge.until(ended(all), 20_000);
+  expect(all.map(({ terminal }) => terminal?.type === "succeeded" && terminal.output)).toEqual(
+    Array.from(all, () => 4),
+  );
+});
+
 test("kill -9 of a model process: what ran alone is reported at once and runs again", async () => {
   await using fixture = await startFixture(["single"]);
   const { edge } = fixture;

@@ -282,6 +282,32 @@ class Runner(BaseRunner):
         return str(os.getpid())
 `;
 
+/** Runs several side by side; says of each how many there were with it. */
+const SIDE_BY_SIDE = `
+import asyncio
+import os
+import signal
+
+from cog import BaseRunner
+
+together = 0
+
+
+class Runner(BaseRunner):
+    async def run(self, do: str) -> int:
+        global together
+        together += 1
+        most = together
+        print("begun")
+        for _ in range(40):
+            if do.startswith("die until ") and os.path.exists(do[10:]):
+                os.kill(os.getpid(), signal.SIGKILL)
+            await asyncio.sleep(0.02)
+            most = max(most, together)
+        together -= 1
+        return most
+`;
+
 function model(code: string, settings = ""): ModelFiles {
   return { "run.py": code, "cog.yaml": `run: "run.py:Runner"\n${settings}` };
 }
@@ -313,6 +339,7 @@ export const models = {
   either: model(SINGLE, "build:\n  gpu: true\nedgeplane:\n  cpuFallback: true\n"),
   tired: model(SINGLE, "edgeplane:\n  recycleAfterFailures: 2\n"),
   stuck: model(SINGLE, "edgeplane:\n  progressTimeoutMs: 1000\n"),
+  "side-by-side": model(SIDE_BY_SIDE, "concurrency:\n  max: 8\n"),
   "sync-slots": model(SINGLE, "concurrency:\n  max: 3\nedgeplane:\n  predictTimeoutMs: 2000\n"),
   slow: model(SINGLE, "edgeplane:\n  predictTimeoutMs: 700\n"),
   halves: model(BATCH, "edgeplane:\n  maxBatchSize: 8\n  maxQueueDelayMs: 150\n  predictTimeoutMs: 1500\n"),
