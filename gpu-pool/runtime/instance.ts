@@ -72,7 +72,8 @@ export class Instance {
   devices: readonly string[] = [];
   /** When its latest process was asked for; null before the first. */
   launchedAtMs: number | null = null;
-  readyAtMs = 0;
+  /** When it was first ready in its place: its turn there goes on where one process follows another. */
+  readyAtMs = Infinity;
   /** When a batch of it ended last. */
   lastUsedMs = 0;
   #kind: "cpu" | "cuda" = "cpu";
@@ -201,6 +202,7 @@ export class Instance {
   start(devices: readonly string[], kind: "cpu" | "cuda"): void {
     if (!this.mayStart(this.#options.clock.nowMs())) return;
     this.devices = devices;
+    this.readyAtMs = Infinity;
     this.#isProven = false;
     this.#kind = kind;
     void this.#launch();
@@ -308,7 +310,8 @@ export class Instance {
       cudaVisibleDevices: this.#kind === "cuda" ? this.devices.join(",") : "",
       onReady: (setupSeconds, deviceBytes) => {
         this.memory = new ProcessMemory(deviceBytes);
-        this.readyAtMs = this.lastUsedMs = clock.nowMs();
+        this.lastUsedMs = clock.nowMs();
+        this.readyAtMs = Math.min(this.readyAtMs, this.lastUsedMs);
         this.#wasWell = false;
         this.#setsUp = true;
         this.#failures = 0;

@@ -209,6 +209,8 @@ export class ContendedHost {
         this.#take(token).endedAtMs = this.nowMs;
       },
       released: ({ token }) => this.#handedBack(this.#take(token)),
+      // Its process died: it is granted again.
+      failed: ({ token }) => this.#handedBack(this.#take(token)),
     };
   }
 

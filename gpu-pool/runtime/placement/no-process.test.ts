@@ -1,4 +1,4 @@
-/** Places that are held without a process: of one that dies again and again, or that can't be started for now. */
+/** Places whose process dies again and again, or can't be started for now. */
 import { expect, test, vi } from "vitest";
 import { createSteppedClock } from "../../../test/unit/hand-clock.ts";
 import { ContendedHost } from "./contended-host.ts";
@@ -28,4 +28,23 @@ test("so it is as soon as a process can't be started there for now", async () =>
   host.submit("first", "other");
   await pass(2500);
   expect(host.asked[1]?.endedAtMs).not.toBeNull();
+});
+
+test("a model whose runs end its process one after the other keeps its card for one turn, and not for a turn each", async () => {
+  const { clock, pass } = createSteppedClock();
+  const host = new ContendedHost(clock, 1, {
+    dies: { loadMs: 4000, runMs: 400 },
+    other: { loadMs: 1000, runMs: 100 },
+  });
+  host.flood("greedy", "dies", 5);
+  await pass(4500);
+  host.submit("small", "other");
+  const waits = (): boolean => host.asked.some(({ model, endedAtMs }) => model === "other" && endedAtMs === null);
+  let deaths = 0;
+  for (; deaths < 12 && waits(); deaths += 1) {
+    host.flood("greedy", "dies", 5);
+    host.kill("dies");
+    await pass(4600);
+  }
+  expect(waits()).toBe(false);
 });
