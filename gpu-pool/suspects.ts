@@ -3,9 +3,12 @@ import type { Prediction, Reporter } from "./runtime/prediction.ts";
 import { SoloQueue } from "./scheduling/solo-queue.ts";
 
 type Taker = { accept(prediction: Prediction): void };
+type Suspect = { taker: Taker; prediction: Prediction };
 
 export class Suspects {
-  readonly #queue = new SoloQueue<{ taker: Taker; prediction: Prediction }>();
+  readonly #queue = new SoloQueue<Suspect>();
+  /** Those whose turn came while another one was handed to its model, which may refuse it at once. */
+  readonly #turns: Suspect[] = [];
   readonly #report: Reporter;
   readonly #onEnded: (prediction: Prediction) => void;
 
@@ -38,7 +41,13 @@ export class Suspects {
   /** A claim's last event has been added, or nobody wants it any more: the next one's turn, if it was one of these. */
   ended(token: string): void {
     const next = this.#queue.ended(token);
-    next?.taker.accept(next.prediction);
+    if (next === null || this.#turns.push(next) > 1) return;
+    // In a loop: thousands that are refused, each within the end of the one before, are more than a stack holds.
+    try {
+      for (const { taker, prediction } of this.#turns) taker.accept(prediction);
+    } finally {
+      this.#turns.length = 0;
+    }
   }
 
   /** Ends one that waits because it was canceled; false when none of that token does. */
