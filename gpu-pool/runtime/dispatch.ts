@@ -23,33 +23,66 @@ export type DispatchContext = {
 };
 
 /**
- * How batches are given. `isSoon`: by what runs took lately, those that run end soon. `leftIn`: what a batch may take
- * of memory in that instance, in bytes; Infinity where nobody knows.
+ * How batches are given. `runMs`: what runs took lately; null before the first. `leftIn`: what a batch may take of
+ * memory in that instance, in bytes; Infinity where nobody knows.
  */
 export type Giving = {
   nowMs: number;
-  isSoon: boolean;
+  runMs: number | null;
   leftIn(instance: Instance): number;
   give(instance: Instance, batch: Batch<Prediction>): void;
 };
 
+/** Behind runs that are no longer, the next batch waits in the process. */
+const SOON_MS = 1000;
+
 /** Gives the batches that are due to free slots, and full ones behind those that end soon, as far as there is place. */
 export function dispatchAll(instances: Instances, queue: PredictionQueue, giving: Giving): void {
-  const { nowMs, isSoon, leftIn, give } = giving;
-  for (let free = instances.roomiest(); free !== null; free = instances.roomiest()) {
+  const { nowMs, runMs, leftIn, give } = giving;
+  const isShort = runMs !== null && runMs <= SOON_MS;
+  let resting: Instance | null = null;
+  for (let free = instances.roomiest(); free !== null; free = instances.roomiest(resting)) {
     queue.limits.leaves(leftIn(free));
-    const batch = queue.take(nowMs, free.runs.size === 0, false, free.process?.slots);
-    if (batch === null) break;
+    const isIdle = free.runs.size === 0;
+    const batch: Batch<Prediction> | null =
+      resting === null
+        ? queue.take(nowMs, isIdle, false, slotsForGroup(free, queue, isShort))
+        : queue.takeBeside(nowMs);
+    if (batch === null) {
+      if (resting !== null || !queue.isSuspectNext) break;
+      resting = restingOf(instances, isShort) ?? free;
+      continue;
+    }
     give(free, batch);
     if (batch.exclusive) giveRest(free, queue, give);
   }
-  for (const instance of instances.all) giveRest(instance, queue, give);
-  for (let busy = isSoon ? instances.ahead : null; busy !== null; busy = instances.ahead) {
+  for (const instance of instances.all) {
+    instance.isResting = instance === resting;
+    giveRest(instance, queue, give);
+  }
+  for (let busy = isShort || runMs === null ? instances.ahead : null; busy !== null; busy = instances.ahead) {
     queue.limits.leaves(leftIn(busy));
     const batch = queue.take(nowMs, false, true);
     if (batch === null) break;
     give(busy, batch);
   }
+}
+
+/**
+ * The instance that suspects wait for while the others go on: one that runs nothing but suspects already, or one that
+ * loads, where others would take long to come to rest. Null: any.
+ */
+function restingOf({ all }: Instances, isShort: boolean): Instance | null {
+  const loading = isShort ? undefined : all.find(({ placement }) => placement === "loading");
+  return all.find(({ group }) => group !== null) ?? loading ?? null;
+}
+
+/**
+ * In how many slots a group of suspects runs. Short runs are over sooner one after the other, where the first that dies
+ * is the culprit, than a process is loaded again for each half that dies.
+ */
+function slotsForGroup({ process }: Instance, { limits }: PredictionQueue, isShort: boolean): number {
+  return isShort && limits.options.maxBatchSize === 1 ? 1 : (process?.slots ?? 1);
 }
 
 /** What ran side by side when its process died does so again: the rest of the group that an instance runs. */

@@ -76,6 +76,8 @@ export class Instance {
   readyAtMs = Infinity;
   /** When a batch of it ended last. */
   lastUsedMs = 0;
+  /** Suspects wait for it to be idle: its free slots take nothing else. */
+  isResting = false;
   #kind: "cpu" | "cuda" = "cpu";
   /** Of the process that lives: whether a prediction succeeded, and how many have failed since. */
   readonly #deviceErrors = new Streak(SICK_AFTER);
@@ -140,7 +142,7 @@ export class Instance {
     return {
       device: this.devices[0] ?? "cpu",
       slots: this.#process?.slots ?? this.#options.slots,
-      free: this.freeSlots,
+      free: this.isResting || this.#isExclusive ? 0 : this.freeSlots,
       runningForMs: [...this.runs.values()].flatMap(({ hasBegun, calledAtMs, startedAtMs }) =>
         hasBegun && calledAtMs === null ? nowMs - startedAtMs : [],
       ),

@@ -78,11 +78,12 @@ export class Instances {
     return `its process dies again and again: ${why.slice(0, SHOWN_CHARACTERS)}`;
   }
 
-  /** The one that may take a batch and has the most free slots; null when none may. */
-  roomiest(): Instance | null {
+  /** The one that may take a batch and has the most free slots, but for `resting`; null when none may. */
+  roomiest(resting: Instance | null = null): Instance | null {
     let best: Instance | null = null;
     for (const instance of this.all) {
-      if (instance.open && (best === null || instance.freeSlots > best.freeSlots)) best = instance;
+      if (instance !== resting && instance.open && (best === null || instance.freeSlots > best.freeSlots))
+        best = instance;
     }
     return best;
   }

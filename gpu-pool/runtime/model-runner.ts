@@ -38,8 +38,6 @@ import { lateOnes, sweepDeadlines } from "./sweep.ts";
 
 /** So many whose files are still coming take up no room: a client's slow server holds up that client only. */
 const FETCHING_BESIDE = 64;
-/** Behind runs that are no longer, the next batch waits in the process. */
-const SOON_MS = 1000;
 const LEAVES = "this pool no longer serves this version so";
 
 export class ModelRunner {
@@ -270,7 +268,7 @@ export class ModelRunner {
     for (const prediction of this.#queue.dropLate(nowMs)) this.#held.late(prediction, this.#queue.limits);
     const give = (instance: Instance, batch: Batch<Prediction>): void => this.#dispatch(instance, batch);
     const leftIn = (instance: Instance): number => this.#placed.leftIn(instance);
-    dispatchAll(this.instances, this.#queue, { nowMs, isSoon: (this.#runMs.value ?? 0) <= SOON_MS, leftIn, give });
+    dispatchAll(this.instances, this.#queue, { nowMs, runMs: this.#runMs.value, leftIn, give });
     if (this.instances.ready && this.#queue.armed < this.#queue.waiting) {
       const quota = this.#options.startQuota(this) - this.instances.sent().length;
       for (const { ref } of this.#queue.toArm(quota)) this.#options.report.starting(ref);

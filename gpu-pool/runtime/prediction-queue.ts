@@ -108,14 +108,22 @@ export class PredictionQueue {
    * members.
    */
   take(nowMs: number, idle: boolean, onlyFull = false, slots = 1): Batch<Prediction> | null {
-    const batch = this.#batcher.take(nowMs, idle, onlyFull, slots);
-    if (batch !== null) this.#notes?.begins(batch.tickets.map(({ id }) => id));
-    return batch;
+    return this.#begins(this.#batcher.take(nowMs, idle, onlyFull, slots));
+  }
+
+  /** The same of those that are no suspects, for an instance beside the one that suspects wait for. */
+  takeBeside(nowMs: number): Batch<Prediction> | null {
+    return this.#begins(this.#batcher.takeBeside(nowMs));
+  }
+
+  /** Whether suspects are to go next, in an instance that runs nothing else. */
+  get isSuspectNext(): boolean {
+    return this.#batcher.nextGroup !== null;
   }
 
   /** The next batch of a group of suspects for the instance that runs it; null when there is none. */
   more(group: number): Batch<Prediction> | null {
-    return this.#batcher.more(group);
+    return this.#begins(this.#batcher.more(group));
   }
 
   /** Those whose start the edge should count now, `quota` of them in all. */
@@ -140,6 +148,11 @@ export class PredictionQueue {
 
   stopTimer(): void {
     this.#cancelWake();
+  }
+
+  #begins(batch: Batch<Prediction> | null): Batch<Prediction> | null {
+    if (batch !== null) this.#notes?.begins(batch.tickets.map(({ id }) => id));
+    return batch;
   }
 
   /** These were given to a process before: their deadline to start holds no more. */

@@ -143,11 +143,22 @@ export class Batcher<T> {
    * instance of several `slots` the first batch goes, and `more` has the others.
    */
   take(nowMs: number, idle: boolean, onlyFull = false, slots = 1): Batch<T> | null {
-    const head = this.#queue[0];
-    if (head === undefined || this.#armed === 0) return null;
-    const isCounted = this.#queue.every((ticket) => ticket.group !== head.group || ticket.armed);
-    if (head.group === null || !isCounted) return this.#takeOpen(nowMs, onlyFull);
-    return onlyFull || !idle ? null : this.#takeGroup(head.group, slots);
+    if (this.#armed === 0) return null;
+    const group = this.nextGroup;
+    if (group === null) return this.#takeOpen(nowMs, onlyFull);
+    return onlyFull || !idle ? null : this.#takeGroup(group, slots);
+  }
+
+  /** The same of what runs with anybody, whichever group goes next. */
+  takeBeside(nowMs: number): Batch<T> | null {
+    return this.#takeOpen(nowMs, false);
+  }
+
+  /** The group that goes next, in an instance that is idle; null when what goes next runs with anybody. */
+  get nextGroup(): number | null {
+    const group = this.#queue[0]?.group ?? null;
+    const isCounted = group !== null && this.#queue.every((ticket) => ticket.group !== group || ticket.armed);
+    return isCounted ? group : null;
   }
 
   /** The next batch of a group for the instance of several slots that runs it; null when there is none. */

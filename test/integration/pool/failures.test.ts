@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { collectEnvironments } from "../../../gpu-pool/runtime/environments/collect.ts";
 import { startStopwatch } from "../../stalls.ts";
-import { hasBegun, modelPids, ranOnce, roomOf, startFixture } from "./fixture.ts";
+import { hasBegun, held, modelPids, ranOnce, roomOf, startFixture } from "./fixture.ts";
 import type { Fixture } from "./fixture.ts";
 import { PROCESSES } from "./fake-edge.ts";
 import type { Tracked } from "./fake-edge.ts";
@@ -60,6 +60,23 @@ test("what ran side by side when its process died runs side by side again", asyn
   expect(all.map(({ terminal }) => terminal?.type === "succeeded" && terminal.output)).toEqual(
     Array.from(all, () => 4),
   );
+});
+
+test("an instance that a suspect has to itself, or that comes to rest for one, has no room for others", async () => {
+  await using fixture = await startFixture(["side-by-side"]);
+  const { edge } = fixture;
+  const ref = await fixture.ref("side-by-side");
+  const room = () => roomOf(edge, "side-by-side")?.room ?? 0;
+  const run = held(fixture);
+  const others = edge.submit(ref, { do: run.act });
+  await edge.until(() => hasBegun(others) && room() > 0);
+  const suspect = edge.submit(ref, { do: "x" }, { alone: true });
+  edge.core.push(edge.hellos.at(-1)?.session ?? "", suspect);
+  await edge.until(() => suspect.token !== null && room() === 0, 5000);
+  run.letEnd();
+  await edge.until(() => hasBegun(suspect));
+  expect(room()).toBe(0);
+  await edge.until(() => suspect.terminal?.type === "succeeded" && room() > 0);
 });
 
 test("kill -9 of a model process: what ran alone is reported at once and runs again", async () => {

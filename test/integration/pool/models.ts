@@ -286,7 +286,6 @@ class Runner(BaseRunner):
 const SIDE_BY_SIDE = `
 import asyncio
 import os
-import signal
 
 from cog import BaseRunner
 
@@ -299,9 +298,9 @@ class Runner(BaseRunner):
         together += 1
         most = together
         print("begun")
-        for _ in range(40):
-            if do.startswith("die until ") and os.path.exists(do[10:]):
-                os.kill(os.getpid(), signal.SIGKILL)
+        while do.startswith("until ") and not os.path.exists(do[6:]):
+            await asyncio.sleep(0.02)
+        for _ in range(60):
             await asyncio.sleep(0.02)
             most = max(most, together)
         together -= 1
