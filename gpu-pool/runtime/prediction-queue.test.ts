@@ -37,9 +37,18 @@ test("notes once who waits when all that may go has gone, and before it goes tha
   expect(notes.slice(2)).toEqual(["begins c d"]);
 });
 
-test("says of no suspect that it only waits: neither of one that was lost before, nor of one whose run was cut off", () => {
+test("says of one that was lost before that it only waits, until it goes: its start is counted before there is a slot", () => {
   const { notes, queue, add } = setUp();
-  add("lost before", true);
+  add("lost", true);
+  queue.rest(0);
+  expect(queue.take(0, false)).toBeNull();
+  expect(notes).toEqual(["waits lost"]);
+  expect(queue.take(0, true)?.tickets).toHaveLength(1);
+  expect(notes).toEqual(["waits lost", "begins lost"]);
+});
+
+test("says of none that it only waits whose run was cut off", () => {
+  const { notes, queue } = setUp();
   queue.addSuspects([granted({ id: "halved", token: "halved" })]);
   queue.addBack([granted({ id: "back", token: "back" })], true);
   queue.rest(0);

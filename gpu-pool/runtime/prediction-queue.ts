@@ -59,8 +59,8 @@ export class PredictionQueue {
   add(prediction: Prediction): void {
     const { alone, startNow } = prediction.grant;
     // A suspect had its turn before, and others wait for it to have this one.
-    if (alone) return this.#batcher.addFirst([this.#ticket(prediction, startNow, this.#newGroup())]);
-    this.#batcher.add(this.#ticket(prediction, startNow, null));
+    if (alone) this.#batcher.addFirst([this.#ticket(prediction, startNow, this.#newGroup())]);
+    else this.#batcher.add(this.#ticket(prediction, startNow, null));
     this.#fresh.push(prediction);
   }
 
