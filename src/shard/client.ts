@@ -301,9 +301,9 @@ export async function screenedClaims(
 }
 
 async function holdLease(env: Env, { session, events }: ScreenedRequest, poolTokenId: string): Promise<void> {
-  const isHeld = within(objectNamed(env.POOL, session).touch(poolTokenId), SHARD_PATIENCE_MS);
+  const isHeld = objectNamed(env.POOL, session).touch(poolTokenId);
   // Events stand for themselves: each carries its claim's token.
-  if (events.length > 0) await isHeld.catch(() => false);
+  if (events.length > 0) await within(isHeld, SHARD_PATIENCE_MS).catch(() => false);
   else if (!(await isHeld)) throw new EdgeplaneError("forbidden", "This session belongs to another pool token.");
 }
 

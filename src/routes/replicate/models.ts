@@ -134,7 +134,7 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
         access: "models:read",
         path: VersionPathSchema,
         answers: { 200: json(VersionSchema, "The version.") },
-        errors: ["model_not_found"],
+        errors: ["model_not_found", "version_deleted"],
       },
       async (c, { path }) => {
         const { owner, name } = await modelOf(c, path);
