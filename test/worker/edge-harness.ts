@@ -10,6 +10,7 @@ import type { Env } from "../../src/env.ts";
 import worker from "../../src/index.ts";
 import { notePool } from "../../src/registry/pools.ts";
 import { registerManifests } from "../../src/registry/registration.ts";
+import { expectDocumented } from "./documented-refusals.ts";
 import { holdLease } from "./held-leases.ts";
 
 export const testEnv = env as Env;
@@ -32,7 +33,9 @@ export async function call(path: string, init: CallInit = {}): Promise<Response>
     },
     ...(body === undefined ? {} : { body: raw ? body : JSON.stringify(body) }),
   });
-  return worker.fetch(request, { ...testEnv, ...init.env }, createExecutionContext());
+  const response = await worker.fetch(request, { ...testEnv, ...init.env }, createExecutionContext());
+  await expectDocumented(request, response);
+  return response;
 }
 
 /** Calls and reads the JSON that is answered. */

@@ -1,4 +1,5 @@
 /** `/admin/v1/settings`: which plugins are on, and how; numbered, and never changed once published. */
+import type { ErrorCode } from "../../contract/errors.ts";
 import { Hono } from "hono";
 import * as z from "zod";
 import { phases } from "../../../plugins/kernel/phases.ts";
@@ -21,6 +22,14 @@ import { addSimulateRoute } from "./simulate.ts";
 const MAX_SETTINGS_BYTES = 8 * 1024 * 1024;
 const MAX_NUMBER = 999_999_999;
 const DEFAULT_LIMIT = 100;
+/** What settings are refused with, wherever they come from. */
+const invalidSettings: ErrorCode[] = [
+  "plugin_missing",
+  "plugin_cycle",
+  "plugin_invalid",
+  "guard_model_unfit",
+  "guard_cycle",
+];
 
 const NumberSchema = wholeNumber(0, MAX_NUMBER);
 const reason = {
@@ -111,7 +120,7 @@ export function settingsRoutes(): Hono<App> {
           200: json(PublishedSchema, "What would be published."),
           201: json(PublishedSchema, "They are published."),
         },
-        errors: ["conflict", "plugin_missing", "plugin_cycle", "plugin_invalid"],
+        errors: ["conflict", ...invalidSettings],
       },
       async (c, { body }) => publish(c, body.settings, requestOf(body, null)),
     ),
@@ -135,7 +144,7 @@ export function settingsRoutes(): Hono<App> {
           200: json(PublishedSchema, "What would be published."),
           201: json(PublishedSchema, "They are published."),
         },
-        errors: ["not_found", "conflict", "plugin_missing", "plugin_cycle", "plugin_invalid"],
+        errors: ["not_found", "conflict", ...invalidSettings],
       },
       async (c, { body }) => {
         const { numbered } = await readSettings(c.env, body.number);

@@ -23,7 +23,7 @@ export function answersOf(operation: Operation): ZodOpenApiResponsesObject {
 }
 
 /** The codes that an operation may refuse with, each once. */
-function refusals(operation: Operation): ErrorCode[] {
+export function refusals(operation: Operation): ErrorCode[] {
   const { access, path, query, header, body, rawBody, errors, isLong } = operation;
   const codes: ErrorCode[] = [...refusalsOf(access), ...(errors ?? [])];
   if (path !== undefined) codes.push("not_found");

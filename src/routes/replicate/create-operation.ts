@@ -54,6 +54,7 @@ const errors: ErrorCode[] = [
   "idempotency_key_reused",
   "priority_forbidden",
   "model_forbidden",
+  "plugins_not_allowed",
   "rejected_by_policy",
   "changed_input_invalid",
   "rate_limited",

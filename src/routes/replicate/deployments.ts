@@ -105,7 +105,14 @@ export function deploymentRoutes(shard: ShardPort): Hono<App> {
         access: "models:write",
         body: { schema: NewDeploymentSchema, maxBytes: MAX_DEPLOYMENT_BYTES },
         answers: { 201: json(DeploymentSchema, "The deployment with its first release.") },
-        errors: ["already_exists", "version_not_found", "version_deleted", "version_pending", "quota_exceeded"],
+        errors: [
+          "already_exists",
+          "conflict",
+          "version_not_found",
+          "version_deleted",
+          "version_pending",
+          "quota_exceeded",
+        ],
       },
       async (c, { body }) => {
         const { model } = parseReference(body.model);
