@@ -1,8 +1,8 @@
 /** `/admin/v1/settings`: which plugins are on, and how; numbered, and never changed once published. */
-import type { ErrorCode } from "../../contract/errors.ts";
 import { Hono } from "hono";
 import * as z from "zod";
 import { phases } from "../../../plugins/kernel/phases.ts";
+import type { ErrorCode } from "../../contract/errors.ts";
 import { JsonSchema } from "../../contract/prediction.ts";
 import { callObject } from "../../object-calls.ts";
 import { asJson, diffOf } from "../../settings/diff.ts";
