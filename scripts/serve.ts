@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as z from "zod";
+import { refuseArguments } from "./lib/refuse-arguments.ts";
 import { startServedEdge } from "./lib/served-edge.ts";
 import type { ServedEdge } from "./lib/served-edge.ts";
 import { plainMessage, StackError } from "./lib/stack-error.ts";
@@ -56,6 +57,7 @@ async function stop(signal: string): Promise<void> {
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => void stop(signal));
 
 try {
+  refuseArguments("npm run serve --");
   const settings = readSettings();
   starting = startServedEdge({
     host: settings.EDGEPLANE_HOST,

@@ -9,6 +9,7 @@ import { endLeftMachines, SCALED_MODEL, startMachines } from "./lib/local-machin
 import type { LocalMachines } from "./lib/local-machines.ts";
 import { offeredModels } from "./lib/offered.ts";
 import { findPython } from "./lib/preflight.ts";
+import { refuseArguments } from "./lib/refuse-arguments.ts";
 import { plainMessage, StackError } from "./lib/stack-error.ts";
 import { readStartSettings } from "./lib/start-settings.ts";
 import type { StartSettings } from "./lib/start-settings.ts";
@@ -38,6 +39,7 @@ const env = process.env;
 const say = (line: string): void => console.log(line);
 let settings: StartSettings;
 try {
+  refuseArguments("npm start --");
   settings = readStartSettings(env);
 } catch (error) {
   console.error(`edgeplane: ${plainMessage(error)}`);

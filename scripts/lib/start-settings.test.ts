@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
+import { refuseArguments } from "./refuse-arguments.ts";
 import { StackError } from "./stack-error.ts";
 import { readStartSettings } from "./start-settings.ts";
 
@@ -38,4 +39,11 @@ test("switches and lists are read", () => {
     allowLoopback: true,
     operatorOrigins: ["http://10.0.0.5:8790", "http://b:1"],
   });
+});
+
+test("arguments are refused, and how to set things is told", () => {
+  refuseArguments("npm start --", []);
+  const given = () => refuseArguments("npm start --", ["--port", "19555"]);
+  expect(given).toThrow(StackError);
+  expect(given).toThrow(/given "--port" "19555": .*PORT=8788; npm start -- --help names them/);
 });
