@@ -14,7 +14,7 @@ Runs npm test and then every part of scripts/ci/parts.ts that needs an engine or
 
   --needs  only name the programs that the parts need
 
-Exit codes: 0 all passed, 1 something failed or an engine is missing.`;
+Exit codes: 0 all passed, 1 something failed or an engine is missing, 2 an option is wrong.`;
 
 if (process.argv.includes("--help") || process.argv.includes("-h")) {
   console.log(HELP);
@@ -23,6 +23,12 @@ if (process.argv.includes("--help") || process.argv.includes("-h")) {
 if (process.argv.includes("--needs")) {
   console.log([...new Set(parts.flatMap(({ needs }) => needs))].join("\n"));
   process.exit(0);
+}
+
+const unknown = process.argv.slice(2);
+if (unknown.length > 0) {
+  console.error(`ci: there is no option ${unknown.join(" ")} (--help names them)`);
+  process.exit(2);
 }
 
 const TEST_LIMIT_MS = 30 * 60_000;
