@@ -45,7 +45,7 @@ function setUp(runMs: number, ...fakes: FakeInstance[]) {
   const model = { batching: { maxBatchSize: 1, maxQueueDelayMs: 0 }, cost: null, manifest: {} };
   const queue = new PredictionQueue({ model, clock: createHandClock().clock } as unknown as Options, () => {});
   let runs = 0;
-  /** What goes now, and where. */
+  /** Dispatches once; answers each prediction that went, with its instance. */
   const go = (): string[] => {
     const gone: string[] = [];
     const give = (instance: Instance, { tickets, exclusive }: NonNullable<ReturnType<PredictionQueue["take"]>>) => {

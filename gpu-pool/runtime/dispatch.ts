@@ -33,7 +33,7 @@ export type Giving = {
   give(instance: Instance, batch: Batch<Prediction>): void;
 };
 
-/** Behind runs that are no longer, the next batch waits in the process. */
+/** The next batch waits in the process behind runs that take no longer than this. */
 const SOON_MS = 1000;
 
 /** Gives the batches that are due to free slots, and full ones behind those that end soon, as far as there is place. */
@@ -70,7 +70,7 @@ export function dispatchAll(instances: Instances, queue: PredictionQueue, giving
 
 /**
  * The instance that suspects wait for while the others go on: one that runs nothing but suspects already, or one that
- * loads, where others would take long to come to rest. Null: any.
+ * loads, where others would take long to come to rest. Null where there is neither: every instance is as good.
  */
 function restingOf({ all }: Instances, isShort: boolean): Instance | null {
   const loading = isShort ? undefined : all.find(({ placement }) => placement === "loading");
@@ -85,7 +85,7 @@ function slotsForGroup({ process }: Instance, { limits }: PredictionQueue, isSho
   return isShort && limits.options.maxBatchSize === 1 ? 1 : (process?.slots ?? 1);
 }
 
-/** What ran side by side when its process died does so again: the rest of the group that an instance runs. */
+/** Gives an instance the rest of the group that it runs: its members ran side by side when their process died. */
 function giveRest(instance: Instance, queue: PredictionQueue, give: Giving["give"]): void {
   const { group } = instance;
   while (group !== null && instance.group === group && instance.freeSlots > 0) {

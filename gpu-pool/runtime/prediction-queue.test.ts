@@ -37,7 +37,7 @@ test("notes once who waits when all that may go has gone, and before it goes tha
   expect(notes.slice(2)).toEqual(["begins c d"]);
 });
 
-test("says of one that was lost before that it only waits, until it goes: its start is counted before there is a slot", () => {
+test("says of a suspect that it only waits until it goes, though its start is counted", () => {
   const { notes, queue, add } = setUp();
   add("lost", true);
   queue.rest(0);
@@ -55,7 +55,7 @@ test("says of none that it only waits whose run was cut off", () => {
   expect(notes).toEqual([]);
 });
 
-test("gives up none that has begun as its deadline to start has passed, whether it is a suspect or was beside one", () => {
+test("expires none that has begun before, be it a suspect or one that ran beside it", () => {
   const { queue } = setUp();
   const queued = (id: string) => granted({ id, token: id, startNow: false, startInMs: 100, endInMs: 9000 });
   queue.add(queued("never begun"));

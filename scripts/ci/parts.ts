@@ -14,8 +14,8 @@ export type Part = {
   /** Ends a part that hangs: about twice what it takes, with another part beside it, where a core is slow. */
   timeoutMs: number;
   /**
-   * Its result is a measure. Of `times` and rates nothing may run beside it; of `amounts`, of calls or of what memory
-   * grows by, another of those may.
+   * What its result is. `times`, or rates: nothing runs beside it. `amounts`, such as calls or the growth of memory:
+   * only others that measure amounts run beside it.
    */
   measures?: "times" | "amounts";
 };

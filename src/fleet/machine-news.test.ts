@@ -1,4 +1,4 @@
-/** What a session does while the scaler is sick. */
+/** A session goes on while the scaler is sick. */
 import { expect, it, onTestFinished, vi } from "vitest";
 import type { Env } from "../env.ts";
 import { tellScaler } from "./machine-news.ts";

@@ -15,7 +15,7 @@ type News = {
 
 /** After so long the scaler is told again what it could not be told. */
 export const TELL_AGAIN_MS = 5000;
-/** How long a pool's welcome, or its end, waits for a scaler that hangs. */
+/** A pool's welcome, and its end, wait so long for a scaler that hangs. */
 const TELL_LIMIT_MS = 5000;
 
 /**

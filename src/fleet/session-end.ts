@@ -1,17 +1,14 @@
-/** A session's end, as its lanes are told of it, and itself by the session that comes after it. */
+/** A session tells its lanes of its end, and the session before it that it is over. */
 import { within } from "../shard/within.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
 
 /**
- * How long the end waits for the lanes, which are told again by the session's alarm, and a pool's welcome for the
+ * The end waits so long for the lanes, which the session's alarm tells again; a pool's welcome waits as long for the
  * session before.
  */
 const TELL_LIMIT_MS = 5000;
 
-/**
- * Whether all were told: one that can't be, or doesn't answer, holds up nobody who waits for the end. Never
- * rejects.
- */
+/** Whether all were told within the limit: one that fails or hangs holds up nobody. Never rejects. */
 export async function wereTold(telling: Promise<void>): Promise<boolean> {
   try {
     await within(telling, TELL_LIMIT_MS);

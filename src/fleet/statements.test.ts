@@ -57,21 +57,26 @@ it("says nothing more once the channel is closed", async () => {
   expect(told).toEqual([]);
 });
 
-it("tells a lane again that doesn't answer when it is tried again, and what came meanwhile", async () => {
+/** The first calls of this lane fail or hang, in this order; it takes every later one. */
+function sickLane(...answers: ("fails" | "hangs")[]) {
   vi.useFakeTimers();
   onTestFinished(() => void vi.useRealTimers());
   const told: number[] = [];
-  let calls = 0;
   const statements = createStatements({
     async tell(_lane, { n }) {
-      calls += 1;
-      if (calls === 1) throw new Error("the lane is away");
-      if (calls === 2) await new Promise<never>(() => {});
+      const answer = answers.shift();
+      if (answer === "fails") throw new Error("the lane is away");
+      if (answer === "hangs") await new Promise<never>(() => {});
       told.push(n);
     },
     isOpen: () => true,
     sleep: async () => {},
   });
+  return { told, statements };
+}
+
+it("tells a lane again that doesn't answer when it is tried again, and what came meanwhile", async () => {
+  const { told, statements } = sickLane("fails", "hangs");
   void statements.pass("default", report(1));
   await vi.advanceTimersByTimeAsync(1000);
   void statements.pass("default", report(2));
@@ -80,19 +85,7 @@ it("tells a lane again that doesn't answer when it is tried again, and what came
 });
 
 it("tells a lane again that never answers the first time", async () => {
-  vi.useFakeTimers();
-  onTestFinished(() => void vi.useRealTimers());
-  const told: number[] = [];
-  let calls = 0;
-  const statements = createStatements({
-    async tell(_lane, { n }) {
-      calls += 1;
-      if (calls === 1) await new Promise<never>(() => {});
-      told.push(n);
-    },
-    isOpen: () => true,
-    sleep: async () => {},
-  });
+  const { told, statements } = sickLane("hangs");
   void statements.pass("default", report(1));
   await vi.advanceTimersByTimeAsync(60_000);
   expect(told).toEqual([1]);

@@ -18,11 +18,11 @@ import type { IndexPage, IndexRequest, Screened, ScreenedRequest, SubmitAnswer, 
 import { within } from "./within.ts";
 
 /**
- * What one slow shard may cost a call that goes to many, and a slow session one that brings events; what is late is
- * answered `later`.
+ * A call to many shards waits so long for each and answers `later` for those that are slower. A call that brings events
+ * waits as long for its session.
  */
 const SHARD_PATIENCE_MS = 1000;
-/** What a list waits for each of its shards. */
+/** A list waits so long for each of its shards. */
 const LIST_PATIENCE_MS = 10_000;
 /**
  * Predictions that one call answers: with the longest logs and inline outputs they stay below the 32 MiB that it may

@@ -106,7 +106,7 @@ it("settles once what a run used that outlived its prediction, and leaves the en
   expect(core.store.get(id)?.metrics).toMatchObject(settled);
 });
 
-it("claims as at first after a loss; after two alone, counting that start when it is reported; and fails after three", () => {
+it("claims as at first after one loss, alone with an uncounted start after two, and fails after three", () => {
   const { core, id, claim, send, loseLease, state } = setUp();
   claim();
   loseLease();

@@ -28,9 +28,9 @@ export type Effect =
 export type ClaimVerdict = "granted" | "terminal" | "granted_elsewhere" | "aborted" | "out_of_scope";
 
 /**
- * A pool session asks for the prediction. A session that holds it gets the same grant again. Of a
- * suspect the claim counts no start: the pool reports it when its turn to run alone has come, so that what waits behind
- * a culprit isn't counted with it.
+ * A pool session asks for the prediction. A session that holds it gets the same grant again. The claim counts no start
+ * of a suspect: the pool reports that when the suspect's turn to run alone has come, so that those behind a culprit
+ * aren't counted with it.
  */
 export function claim(
   row: Row,
@@ -183,8 +183,8 @@ export function lose(row: Row, now: number, rules: Rules, cause?: PredictionErro
 }
 
 /**
- * The claim was judged lost as nobody heard of its pool, which tells of it now: that was no loss. One that its pool
- * lost in its turn stays one.
+ * Takes a loss back: the claim was judged lost as nobody heard of its pool, and now the pool tells of it. Not called
+ * where the pool itself says that it lost the run.
  */
 export function notLost(row: Row): void {
   if (row.state === "waiting" && attemptGoesOn(row)) row.losses = Math.max(0, row.losses - 1);

@@ -19,7 +19,7 @@ import type { Row } from "./row.ts";
 import type { Submission } from "./types.ts";
 import { within } from "./within.ts";
 
-/** What the replay of others waits for a shard. */
+/** A replay of several dead letters waits so long for the shard of each. */
 const READ_LIMIT_MS = 10_000;
 
 /** Why there is nothing to replay: no such prediction, it is unfinished or ended otherwise, or its data is gone. */

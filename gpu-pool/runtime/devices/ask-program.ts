@@ -4,9 +4,9 @@ import type { ExecFileException } from "node:child_process";
 
 export type Answer = { error: ExecFileException | null; stdout: string; stderr: string };
 
-/** More that hang would tell no more, and each keeps files of this process open until it ends. */
+/** Each program that hangs keeps files of this process open until it ends, and more of them would tell no more. */
 const MOST_HANGING = 2;
-/** How many of each program were given up and have not ended. */
+/** For each program, how many of its processes were given up and have not ended. */
 const hanging = new Map<string, number>();
 
 /**
@@ -20,18 +20,17 @@ export function askProgram(
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<Answer | null> {
   return new Promise((resolve, reject) => {
-    const hangs = (more: number): unknown => hanging.set(command, (hanging.get(command) ?? 0) + more);
-    if ((hanging.get(command) ?? 0) >= MOST_HANGING) return resolve(null);
+    if (hangingOf(command) >= MOST_HANGING) return resolve(null);
     let isGivenUp = false;
     try {
       const child = execFile(command, args, { env }, (error, stdout, stderr) => {
         clearTimeout(timer);
-        if (isGivenUp) hangs(-1);
+        if (isGivenUp) hanging.set(command, hangingOf(command) - 1);
         resolve({ error, stdout, stderr });
       });
       const timer = setTimeout(() => {
         isGivenUp = true;
-        hangs(1);
+        hanging.set(command, hangingOf(command) + 1);
         child.kill("SIGKILL");
         resolve(null);
       }, limitMs);
@@ -39,4 +38,8 @@ export function askProgram(
       reject(error instanceof Error ? error : new Error(String(error)));
     }
   });
+}
+
+function hangingOf(command: string): number {
+  return hanging.get(command) ?? 0;
 }

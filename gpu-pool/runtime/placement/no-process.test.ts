@@ -30,7 +30,7 @@ test("so it is as soon as a process can't be started there for now", async () =>
   expect(host.asked[1]?.endedAtMs).not.toBeNull();
 });
 
-test("a model whose runs end its process one after the other keeps its card for one turn, and not for a turn each", async () => {
+test("a model whose every run ends its process keeps its card for one turn", async () => {
   const { clock, pass } = createSteppedClock();
   const host = new ContendedHost(clock, 1, {
     dies: { loadMs: 4000, runMs: 400 },
