@@ -46,8 +46,9 @@ it("refuses a client's removal that hangs, and still drops the webhooks that are
   const senders = { getByName: () => ({ forget: async (ids: string[]) => void dropped.push(...ids) }) };
   const one = { ...expired, id: "hangs", hasBlobs: true, webhook: "https://receiver.example/hook" };
   const hanging = { ...env, WEBHOOKS: senders } as unknown as Env;
-  const reason = removeDataTraces(hanging, one).catch((thrown: unknown) => String(thrown));
+  const reasons: string[] = [];
+  void removeDataTraces(hanging, one).catch((thrown: unknown) => reasons.push(String(thrown)));
   await vi.advanceTimersByTimeAsync(10_000);
-  expect(await reason).toContain("10000 ms");
+  expect(reasons).toEqual([expect.stringContaining("10000 ms")]);
   expect(dropped).toEqual(["hangs"]);
 });
